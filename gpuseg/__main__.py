@@ -1,0 +1,7 @@
+"""`python -m gpuseg` is the `gpuseg` command."""
+
+import sys
+
+from gpuseg.cli import main
+
+sys.exit(main())

@@ -1,0 +1,364 @@
+"""The configuration: every key, every default, and one clear line for every mistake.
+
+A key that is not defined here is refused; nothing is accepted and ignored.
+"""
+
+import datetime as dt
+import difflib
+import json
+import zoneinfo
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from gpuseg.errors import ConfigError
+from gpuseg.vocabulary import KINDS
+
+MAX_AMOUNT_SCALE = 10**8
+MAX_BUCKETS = 4096
+MAX_CLIP = 64.0
+MAX_WEIGHT = 64.0
+MAX_SEGMENTS = 1000
+
+PositiveInt = Annotated[int, Field(ge=1, strict=True)]
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+
+def _known_zone(name: str) -> str:
+    try:
+        zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"unknown time zone{nearest(name, zoneinfo.available_timezones())}") from None
+    return name
+
+
+class RunSection(_Section):
+    """Where a run is kept, up to when it looks, and what it runs on."""
+
+    name: str = Field("run", min_length=1, max_length=100, description="Name shown in the report.")
+    out: str = Field(min_length=1, description="Run directory; relative to the configuration file.")
+    as_of: dt.date = Field(description="Exclusive end of the observation window, midnight in `timezone`.")
+    timezone: str = Field("UTC", description="IANA zone in which days are counted.")
+    seed: int = Field(0, ge=0, le=2**32 - 1, strict=True, description="Seed of every random choice.")
+    engine: Literal["auto", "cpu", "gpu"] = Field("auto", description="`gpu` never falls back; `auto` says why.")
+    executor: Literal["local"] = Field("local", description="Where buckets are worked on.")
+    amount_scale: int = Field(10_000, strict=True, description="Minor units per currency unit; a power of ten.")
+    buckets: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_BUCKETS, strict=True)] = Field(
+        "auto", description="Partitions of the profiles; `auto` follows from the size of the data."
+    )
+    chunk_rows: PositiveInt = Field(1_048_576, description="Rows read at a time.")
+
+    _zone = field_validator("timezone")(_known_zone)
+
+    @field_validator("as_of", mode="before")
+    @classmethod
+    def _a_date(cls, value: Any) -> Any:
+        if isinstance(value, dt.datetime) or not isinstance(value, str | dt.date):
+            raise ValueError("must be a date such as 2018-01-01; the window ends at its midnight in run.timezone")
+        if isinstance(value, dt.date):
+            return value
+        try:
+            return dt.date.fromisoformat(value.strip())
+        except ValueError:
+            raise ValueError("must be a date such as 2018-01-01") from None
+
+    @field_validator("as_of")
+    @classmethod
+    def _in_range(cls, value: dt.date) -> dt.date:
+        if not dt.date(1970, 1, 2) <= value <= dt.date(2200, 1, 1):
+            raise ValueError("must lie between 1970-01-02 and 2200-01-01")
+        return value
+
+    @field_validator("amount_scale")
+    @classmethod
+    def _power_of_ten(cls, value: int) -> int:
+        valid = [10**power for power in range(9)]
+        if value not in valid:
+            closest = min(valid, key=lambda candidate: abs(candidate - value))
+            raise ValueError(f"must be a power of ten from 1 to {MAX_AMOUNT_SCALE}; nearest valid: {closest}")
+        return value
+
+
+class SourceSection(_Section):
+    """One source of one kind: where it is and what its columns are called."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="Name of the source.")
+    kind: str = Field(description="One of " + ", ".join(KINDS) + ".")
+    uri: str | None = Field(None, min_length=1, description="Path, glob or fsspec URL; null for a Python frame.")
+    format: Literal["auto", "parquet", "csv"] = Field("auto", description="`auto` goes by the file's name.")
+    timezone: str = Field("UTC", description="IANA zone of times that carry none.")
+    id_type: Literal["auto", "int64", "text"] = Field("auto", description="CSV ids are text under `auto`.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Canonical name to the file's name.")
+    purpose: str = Field("segmentation", min_length=1, description="Why the data is used; recorded.")
+    lawful_basis: (
+        Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"]
+        | None
+    ) = Field(None, description="Basis under GDPR article 6; recorded.")
+
+    _zone = field_validator("timezone")(_known_zone)
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value not in KINDS:
+            raise ValueError(f"must be one of {', '.join(KINDS)}{nearest(value, KINDS)}")
+        return value
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> "SourceSection":
+        kind = KINDS[self.kind]
+        for canonical in self.columns:
+            if canonical not in kind.column_names and not kind.has_attributes:
+                raise ValueError(
+                    f"columns: {canonical!r} is no column of kind {self.kind}; it has "
+                    f"{', '.join(kind.column_names)}{nearest(canonical, kind.column_names)}"
+                )
+        return self
+
+
+class QualitySection(_Section):
+    """Gates on the data itself."""
+
+    max_null_share: float = Field(0.05, ge=0, le=1, description="Most nulls allowed in an optional column.")
+
+
+class FeaturesSection(_Section):
+    """Which behavioural features are built."""
+
+    windows_days: tuple[PositiveInt, ...] = Field((30, 90, 365), description="Windows that end at `as_of`.")
+    families: tuple[str, ...] = Field(("rfm", "tempo", "interests"), min_length=1, description="Families.")
+    drop: tuple[str, ...] = Field((), description="Features kept out of the clustering.")
+    weights: dict[str, Annotated[float, Field(gt=0, le=MAX_WEIGHT)]] = Field(
+        default_factory=dict, description="Factor on a scaled feature, 1 where not given."
+    )
+
+    @field_validator("windows_days")
+    @classmethod
+    def _distinct_windows(cls, value: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each window may be given once")
+        if any(window > 36_500 for window in value):
+            raise ValueError("a window may be at most 36500 days")
+        return tuple(sorted(value))
+
+    @field_validator("families")
+    @classmethod
+    def _distinct_families(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(value)) != len(value):
+            raise ValueError("each family may be given once")
+        return value
+
+
+class MatrixSection(_Section):
+    """From features to the float32 matrix."""
+
+    scale: Literal["standard"] = Field("standard", description="Zero mean, unit variance.")
+    clip: float = Field(6.0, gt=0, le=MAX_CLIP, description="Largest distance from the mean, in deviations.")
+
+
+class ClusterSection(_Section):
+    """How profiles are grouped."""
+
+    method: Literal["kmeans"] = Field("kmeans", description="Clustering method.")
+    segments: Literal["auto"] | Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)] = Field(
+        "auto", description="Number of segments, or `auto`."
+    )
+    segments_range: tuple[
+        Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)],
+        Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)],
+    ] = Field((2, 12), description="Smallest and largest number that `auto` tries.")
+    min_segment_share: float = Field(0.01, ge=0, lt=0.5, description="Smallest share `auto` accepts.")
+
+    @field_validator("segments_range")
+    @classmethod
+    def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
+        if value[0] > value[1]:
+            raise ValueError(f"must be smallest first, such as [{value[1]}, {value[0]}]")
+        return value
+
+
+class Config(_Section):
+    """The whole configuration of a run."""
+
+    version: Literal[1] = Field(1, description="Version of this format.")
+    run: RunSection
+    sources: tuple[SourceSection, ...] = Field(min_length=1)
+    quality: QualitySection = QualitySection()
+    features: FeaturesSection = FeaturesSection()
+    matrix: MatrixSection = MatrixSection()
+    cluster: ClusterSection = ClusterSection()
+
+    @model_validator(mode="after")
+    def _distinct_sources(self) -> "Config":
+        names = [source.name for source in self.sources]
+        for name in names:
+            if names.count(name) > 1:
+                raise ValueError(f"sources: the name {name!r} is used more than once")
+        return self
+
+
+def load_config(path: str | Path) -> Config:
+    """Read and check a YAML configuration; its relative paths become relative to the file's folder.
+
+    Parameters
+    ----------
+    path : str or Path
+        The configuration file.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        If the file cannot be read, is not YAML, or says something that cannot be.
+    """
+    path = Path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
+        raise ConfigError(f"{path}: cannot read the configuration: {reason}; `gpuseg init` writes one") from None
+    try:
+        content = yaml.load(text, Loader=_UniqueKeyLoader)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f", line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: the configuration must be a mapping with `run` and `sources`")
+    return parse_config(content, base=path.parent)
+
+
+def parse_config(content: dict[str, Any], *, base: Path | None = None) -> Config:
+    """Check a configuration that is already a dictionary.
+
+    Parameters
+    ----------
+    content : dict
+        The sections, as in the YAML file.
+    base : Path, optional
+        Folder against which relative paths are resolved; the current folder where not given.
+
+    Returns
+    -------
+    Config
+
+    Raises
+    ------
+    ConfigError
+        With the key, the offending value, and the nearest valid one.
+    """
+    try:
+        config = Config.model_validate(content)
+    except ValidationError as error:
+        raise ConfigError(_one_line(error)) from None
+    return config if base is None else _rebased(config, base)
+
+
+def config_schema() -> dict[str, Any]:
+    """JSON Schema of the configuration."""
+    return Config.model_json_schema()
+
+
+def as_json(section: BaseModel) -> str:
+    """Canonical JSON of a section: sorted keys, no spaces; equal settings give equal text."""
+    return json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
+
+
+def nearest(value: object, valid: Any) -> str:
+    """`; did you mean X?`, or nothing where no valid value is close."""
+    found = difflib.get_close_matches(str(value), [str(option) for option in valid], n=1, cutoff=0.6)
+    return f"; did you mean {found[0]}?" if found else ""
+
+
+_SectionT = TypeVar("_SectionT", bound=BaseModel)
+
+
+def _rebased(config: Config, base: Path) -> Config:
+    def absolute(location: str | None) -> str | None:
+        if location is None or "://" in location or Path(location).is_absolute():
+            return location
+        return str(base / location)
+
+    run = config.run.model_copy(update={"out": absolute(config.run.out)})
+    sources = tuple(s.model_copy(update={"uri": absolute(s.uri)}) for s in config.sources)
+    return config.model_copy(update={"run": run, "sources": sources})
+
+
+def _one_line(error: ValidationError) -> str:
+    # A value that may be of two types has a problem for each; one line a key is enough.
+    lines = {_key(problem["loc"]): _describe(problem) for problem in reversed(error.errors())}
+    first = next(reversed(lines.values()))
+    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
+    return " ".join(first.split()) + more
+
+
+def _key(location: tuple[Any, ...]) -> str:
+    return ".".join(str(part) for part in location if not _is_branch(part))
+
+
+def _describe(problem: Any) -> str:
+    location = problem["loc"]
+    key = _key(location)
+    message: str = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "extra_forbidden":
+        siblings = _fields_at(location[:-1])
+        return f"{key}: unknown key{nearest(location[-1], siblings)}; known here: {', '.join(siblings)}"
+    if problem["type"] == "missing":
+        return f"{key}: is required"
+    if not key:
+        return message
+    shown = repr(problem["input"]) if not isinstance(problem["input"], dict | list) else "the value"
+    return f"{key}: {shown}: {_plain(key, message, problem)}"
+
+
+def _plain(key: str, message: str, problem: dict[str, Any]) -> str:
+    if key in _AUTO_OR_WHOLE:
+        low, high = _AUTO_OR_WHOLE[key]
+        given = problem["input"]
+        whole = isinstance(given, int) and not isinstance(given, bool)
+        closest = min(max(given, low), high) if whole else "auto"
+        return f"must be auto, or a whole number from {low} to {high}; nearest valid: {closest}"
+    if problem["type"] == "literal_error":
+        options: list[str] = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
+        return f"must be {problem['ctx']['expected']}{nearest(problem['input'], options)}"
+    return message[:1].lower() + message[1:]
+
+
+_AUTO_OR_WHOLE = {"cluster.segments": (2, MAX_SEGMENTS), "run.buckets": (1, MAX_BUCKETS)}
+
+
+def _is_branch(part: object) -> bool:
+    text = str(part)
+    return text.startswith(("literal[", "constrained-int", "int", "function-")) and not isinstance(part, int)
+
+
+def _fields_at(location: tuple[Any, ...]) -> list[str]:
+    """Keys of the section at a location of the configuration."""
+    if not location:
+        return list(Config.model_fields)
+    section = SourceSection if location[0] == "sources" else Config.model_fields[location[0]].annotation
+    return list(getattr(section, "model_fields", ()))
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if isinstance(key, str | int) and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    None, None, f"the key {key!r} is given twice", key_node.start_mark
+                )
+            if isinstance(key, str | int):
+                seen.add(key)
+        return super().construct_mapping(node, deep=deep)
