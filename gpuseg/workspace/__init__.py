@@ -1,0 +1,1 @@
+"""Run directories: atomic commits, manifests with checksums, locks, resume."""

@@ -1,0 +1,131 @@
+"""Files that appear whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpuseg.errors import IntegrityError, WorkspaceError
+
+_HASH_BLOCK_BYTES = 1 << 20
+# Columns of the state and of feature files, by the encoding that suits them; others take Parquet's default.
+_DELTA = {"day", "first_us", "last_us", "order_us"}
+_REPEATING = {"category", "n_lines", "source", "segment_name", "segment_status"}
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on success sync it and move it into place, else remove it.
+
+    Raises
+    ------
+    WorkspaceError
+        If the file system refuses.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with temporary.open("rb") as handle:
+            os.fsync(handle.fileno())
+        temporary.replace(path)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise WorkspaceError(f"{path}: cannot be written: {error.strerror or type(error).__name__}") from None
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text atomically."""
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write JSON atomically, indented, keys in the order given; NaN and infinity are refused."""
+    write_text(path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """Read JSON.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing or is not JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise IntegrityError(f"{path}: the file is missing") from None
+    except (OSError, ValueError) as error:
+        raise IntegrityError(f"{path}: cannot be read as JSON ({type(error).__name__})") from None
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Write a Parquet file atomically, with page checksums.
+
+    Equal tables give equal bytes: no clock, path or host is written.
+    """
+    dictionary = [name for name in table.column_names if name in _REPEATING]
+    encodings = {name: "DELTA_BINARY_PACKED" for name in table.column_names if name in _DELTA}
+    ids = table.schema.field("profile_id").type if "profile_id" in table.column_names else None
+    if ids is not None and pa.types.is_integer(ids):
+        encodings["profile_id"] = "DELTA_BINARY_PACKED"
+    elif ids is not None:
+        encodings["profile_id"] = "DELTA_BYTE_ARRAY"
+    with replacing(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="lz4",
+            use_dictionary=dictionary,
+            column_encoding=encodings or None,
+            write_page_checksum=True,
+            write_statistics=["profile_id", "day"] if ids is not None else False,
+            store_schema=True,
+        )
+
+
+def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
+    """Read a Parquet file, checking its page checksums.
+
+    Raises
+    ------
+    IntegrityError
+        If the file is missing or damaged.
+    """
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
+            dictionary = [name for name in ("category",) if name in file.schema_arrow.names]
+        with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True, read_dictionary=dictionary) as file:
+            return file.read(columns=columns)
+    except FileNotFoundError:
+        raise IntegrityError(f"{path}: the file is missing") from None
+    except (pa.ArrowException, OSError) as error:
+        raise IntegrityError(f"{path}: the file is damaged ({type(error).__name__})") from None
+
+
+def sha256(path: Path) -> str:
+    """Hex SHA-256 of a file's bytes."""
+    digest = hashlib.sha256()
+    with path.open("rb", buffering=0) as handle:
+        while block := handle.read(_HASH_BLOCK_BYTES):
+            digest.update(block)
+    return digest.hexdigest()
