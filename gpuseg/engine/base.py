@@ -1,0 +1,57 @@
+"""The seam: where work runs. Two protocols and nothing else."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from gpuseg.engine.program import Batch, Expression, LloydPass, ReadPlan
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class Device(Protocol):
+    """One processor: it executes reading plans, the two hot kernels and named estimators."""
+
+    name: str
+
+    def scan(self, plan: "ReadPlan") -> "Iterator[Batch]":
+        """Read a source chunk by chunk into canonical rows."""
+
+    def partition_to_host(self, batch: "Batch", n_buckets: int) -> "tuple[pa.RecordBatch, Sequence[int]]":
+        """Rows ordered by the bucket of their profile, and the n_buckets + 1 offsets between buckets."""
+
+    def aggregate(
+        self, kind: str, events: "Mapping[str, pa.Table]", categories: Sequence[str]
+    ) -> "dict[str, pa.Table]":
+        """Reduce all rows of one kind in one bucket to state tables in host memory (hot kernel)."""
+
+    def evaluate(self, state: "Mapping[str, pa.Table]", features: "Mapping[str, Expression]") -> "pa.Table":
+        """Feature columns, in host memory, of every profile that the state tables hold, ordered by id."""
+
+    def hash_ids(self, ids: "pa.Array | pa.ChunkedArray", seed: int) -> Any:
+        """uint64 XXH64 of each profile id, in host memory."""
+
+    def asarray(self, array: Any) -> Any:
+        """C-ordered array of the device."""
+
+    def to_host(self, array: Any) -> Any:
+        """NumPy array of the same values."""
+
+    def assign_accumulate(self, rows: Any, centers: Any, *, want_labels: bool = False) -> "LloydPass":
+        """Assign rows to their nearest center and add them up per center (hot kernel)."""
+
+    def estimator(self, name: str, **parameters: Any) -> Any:
+        """Construct a named estimator from the capability table."""
+
+
+class Executor(Protocol):
+    """Many items of work: over threads, processes or machines."""
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Results in the order of the items, whatever order they finish in."""
+
+    def close(self) -> None:
+        """Cancel what has not started and release the workers."""

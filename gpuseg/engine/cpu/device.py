@@ -1,0 +1,105 @@
+"""The CPU as a Device: Arrow reads, compiled kernels reduce, NumPy holds the matrix."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.engine.capabilities import construct
+from gpuseg.engine.cpu.aggregate import aggregate_purchases, attribute_rows
+from gpuseg.engine.cpu.canonical import Columns, canonical_columns
+from gpuseg.engine.cpu.evaluate import evaluate_features
+from gpuseg.engine.cpu.hashing import hash_int64, hash_text, order_by_bucket
+from gpuseg.engine.cpu.lloyd import lloyd_pass
+from gpuseg.engine.cpu.reading import read_chunks
+from gpuseg.engine.program import Batch, Expression, LloydPass, ReadPlan
+
+
+class CpuDevice:
+    """The processor cores of this machine."""
+
+    name = "cpu"
+
+    def scan(self, plan: ReadPlan) -> Iterator[Batch]:
+        """Read a source chunk by chunk into canonical rows.
+
+        Raises
+        ------
+        SchemaError, InvalidValueError
+            With file, row and column.
+        """
+        for chunk in read_chunks(plan):
+            columns, tally = canonical_columns(chunk, plan)
+            if plan.kind == "crm":
+                columns.values["file"] = pa.array([chunk.file] * columns.n_rows, pa.string())
+                columns.values["row"] = np.arange(chunk.first_row, chunk.first_row + columns.n_rows)
+            yield Batch(columns, tally)
+
+    def partition_to_host(self, batch: Batch, n_buckets: int) -> tuple[pa.RecordBatch, Sequence[int]]:
+        """Rows ordered by the bucket of their profile, and the n_buckets + 1 offsets between buckets."""
+        columns: Columns = batch.columns
+        if n_buckets == 1:
+            return _record_batch(columns.values), [0, columns.n_rows]
+        hashes = self.hash_ids(columns.values["profile_id"], 0)
+        order, offsets = order_by_bucket(hashes, n_buckets)
+        ordered = {
+            name: column[order] if isinstance(column, np.ndarray) else column.take(pa.array(order))
+            for name, column in columns.values.items()
+        }
+        return _record_batch(ordered), offsets.tolist()
+
+    def aggregate(self, kind: str, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
+        """Reduce all rows of one kind in one bucket to state tables in host memory."""
+        if kind == "purchases":
+            return aggregate_purchases(events, categories)
+        return {f"{source}.attributes": attribute_rows(source, rows) for source, rows in sorted(events.items())}
+
+    def evaluate(self, state: Mapping[str, pa.Table], features: Mapping[str, Expression]) -> pa.Table:
+        """Feature columns, in host memory, of every profile that the state tables hold, ordered by id."""
+        return evaluate_features(state, features)
+
+    def hash_ids(self, ids: Any, seed: int) -> npt.NDArray[np.uint64]:
+        """uint64 XXH64 of each profile id."""
+        if isinstance(ids, np.ndarray):
+            return hash_int64(ids, np.uint64(seed))
+        if isinstance(ids, pa.ChunkedArray):
+            parts = [self.hash_ids(chunk, seed) for chunk in ids.chunks]
+            return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+        if pa.types.is_integer(ids.type):
+            return hash_int64(ids.to_numpy(), np.uint64(seed))
+        text = ids.cast(pa.large_string())
+        _, offsets, data = text.buffers()
+        bounds = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+        content = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+        return hash_text(content, bounds, np.uint64(seed))
+
+    def asarray(self, array: Any) -> npt.NDArray[Any]:
+        """C-ordered NumPy array."""
+        return np.ascontiguousarray(array)
+
+    def to_host(self, array: Any) -> npt.NDArray[Any]:
+        """The same array: the CPU's memory is the host's."""
+        return np.asarray(array)
+
+    def assign_accumulate(self, rows: Any, centers: Any, *, want_labels: bool = False) -> LloydPass:
+        """Assign rows to their nearest center and add them up per center.
+
+        Parameters
+        ----------
+        rows : float32 or float64 array, shape (n_rows, n_features)
+        centers : array of the same type, shape (k, n_features)
+        want_labels : bool, default False
+            Also return labels and the two smallest squared distances of each row.
+        """
+        return lloyd_pass(rows, centers, want_labels=want_labels)
+
+    def estimator(self, name: str, **parameters: Any) -> Any:
+        """Construct a named estimator from the capability table."""
+        return construct(name, self.name, parameters)
+
+
+def _record_batch(values: Mapping[str, Any]) -> pa.RecordBatch:
+    arrays = {name: pa.array(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
+    return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))

@@ -1,0 +1,234 @@
+"""Feature expressions on the CPU: one compiled pass over each state table, then float64 arithmetic."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numba as nb
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gpuseg.engine.cpu.ranks import rank_ids, sorted_runs
+from gpuseg.engine.program import (
+    Arithmetic,
+    Constant,
+    Expression,
+    Reduction,
+    SquareRoot,
+    is_integer,
+    reductions_of,
+)
+
+_SUM, _COUNT, _COUNT_DISTINCT, _MIN, _MAX, _SQUARED_GAPS = range(6)
+_CODES = {
+    "sum": _SUM,
+    "count": _COUNT,
+    "count_distinct": _COUNT_DISTINCT,
+    "min": _MIN,
+    "max": _MAX,
+    "sum_squared_gaps": _SQUARED_GAPS,
+}
+_NEVER = np.int64(-(2**62))
+
+
+@dataclass(frozen=True)
+class Value:
+    """One column: int64 or float64, and where it is null (None: nowhere; float64 nulls are NaN)."""
+
+    values: npt.NDArray[Any]
+    null: npt.NDArray[np.bool_] | None = None
+
+
+def evaluate_features(state: Mapping[str, pa.Table], features: Mapping[str, Expression]) -> pa.Table:
+    """Feature columns of every profile that the tables hold.
+
+    Parameters
+    ----------
+    state : mapping of table name to Arrow table
+        Sorted by `profile_id`, and by `day` within a profile where a reduction looks at distinct days.
+    features : mapping of feature name to Expression
+
+    Returns
+    -------
+    Arrow table
+        `profile_id`, ascending, and one int64 or float64 column a feature.
+    """
+    reductions = dict.fromkeys(r for expression in features.values() for r in reductions_of(expression))
+    profiles, places, runs = _universe(state)
+    reduced: dict[Reduction, Value] = {}
+    for name in dict.fromkeys(reduction.table for reduction in reductions):
+        wanted = [reduction for reduction in reductions if reduction.table == name]
+        values = _reduce_table(state[name], runs[name], wanted)
+        reduced |= {
+            reduction: _spread(value, places[name], len(profiles), reduction)
+            for reduction, value in zip(wanted, values, strict=True)
+        }
+    columns = {"profile_id": profiles}
+    for feature, expression in features.items():
+        value = _compute(expression, reduced)
+        null = value.null if is_integer(expression) else ~np.isfinite(value.values)
+        columns[feature] = pa.array(value.values, mask=null)
+    return pa.table(columns)
+
+
+def _universe(state: Mapping[str, pa.Table]) -> tuple[Any, dict[str, Any], dict[str, npt.NDArray[np.int64]]]:
+    """All profile ids in order, and for each table the place of its profiles and the offsets of their rows."""
+    runs, ids = {}, {}
+    for name, table in state.items():
+        runs[name], ids[name] = sorted_runs(table["profile_id"])
+    first = next(iter(ids.values()))
+    if all(other.equals(first) for other in ids.values()):
+        return first, dict.fromkeys(ids), runs
+    _, profiles = rank_ids(pa.concat_arrays(list(ids.values())))
+    places = {name: pc.index_in(own, profiles).to_numpy() for name, own in ids.items()}
+    return profiles, places, runs
+
+
+def _reduce_table(
+    table: pa.Table, runs: npt.NDArray[np.int64], reductions: list[Reduction]
+) -> list[npt.NDArray[np.int64]]:
+    """Values of each reduction, shape (n_profiles of the table,)."""
+    columns = {name: position for position, name in enumerate(_columns_of(reductions))}
+    data = [table[name].to_numpy().astype(np.int64, copy=False) for name in columns]
+    slots, category = _category_slots(table, reductions)
+    plain = [r for r in reductions if r.category is None]
+    by_category = [r for r in reductions if r.category is not None]
+    day = table["day"].to_numpy()
+    out = np.empty((len(plain), runs.size - 1), np.int64)
+    operations = np.array([_CODES[r.operation] for r in plain], np.int64)
+    sources = np.array([columns.get(r.column, 0) for r in plain], np.int64)
+    since = np.array([_NEVER if r.since_day is None else r.since_day for r in plain], np.int64)
+    stacked = np.stack(data) if data else np.empty((1, 0), np.int64)
+    _reduce(runs, day, stacked, operations, sources, since, out)
+    values = dict(zip(plain, out, strict=True))
+    for (operation, column, since_day), group in _grouped(by_category).items():
+        if operation not in ("sum", "count"):
+            raise ValueError(f"{operation} of one category is not a reduction of the state")
+        weights = data[columns[column]] if operation == "sum" else np.ones(day.size, np.int64)
+        sums = np.zeros((len(slots), runs.size - 1), np.int64)
+        bound = _NEVER if since_day is None else np.int64(since_day)
+        _sum_by_category(runs, day, category, weights, bound, sums)
+        values |= {reduction: sums[slots[reduction.category]] for reduction in group}
+    return [values[reduction] for reduction in reductions]
+
+
+def _columns_of(reductions: Iterable[Reduction]) -> list[str]:
+    return list(dict.fromkeys(r.column for r in reductions if r.operation in ("sum", "min", "max")))
+
+
+def _grouped(reductions: list[Reduction]) -> dict[tuple[str, str, int | None], list[Reduction]]:
+    groups: dict[tuple[str, str, int | None], list[Reduction]] = {}
+    for r in reductions:
+        groups.setdefault((r.operation, r.column, r.since_day), []).append(r)
+    return groups
+
+
+def _category_slots(
+    table: pa.Table, reductions: list[Reduction]
+) -> tuple[dict[str | None, int], npt.NDArray[np.int32]]:
+    """A slot for each category that is asked for, and the slot of each row, -1 for none."""
+    names = dict.fromkeys(r.category for r in reductions if r.category is not None)
+    slots: dict[str | None, int] = {name: slot for slot, name in enumerate(names)}
+    if not slots:
+        return slots, np.empty(0, np.int32)
+    column = table["category"]
+    if not pa.types.is_dictionary(column.type):
+        column = column.dictionary_encode()
+    column = column.unify_dictionaries().combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+    slot_of_code = np.array([slots.get(name, -1) for name in column.dictionary.to_pylist()] + [-1], np.int32)
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return slots, slot_of_code[codes]
+
+
+@nb.njit(cache=True, nogil=True)
+def _reduce(runs, day, columns, operations, sources, since, out):  # type: ignore[no-untyped-def]
+    n_reductions = operations.size
+    for profile in range(runs.size - 1):
+        for r in range(n_reductions):
+            operation = operations[r]
+            bound = since[r]
+            column = columns[sources[r]]
+            value = np.int64(0)
+            seen = False
+            previous = np.int64(0)
+            for row in range(runs[profile], runs[profile + 1]):
+                today = np.int64(day[row])
+                if today < bound:
+                    continue
+                if operation == _SUM:
+                    value += column[row]
+                elif operation == _COUNT:
+                    value += 1
+                elif operation == _MIN:
+                    value = min(value, column[row]) if seen else column[row]
+                elif operation == _MAX:
+                    value = max(value, column[row]) if seen else column[row]
+                elif not seen or today != previous:
+                    if operation == _COUNT_DISTINCT:
+                        value += 1
+                    elif seen:
+                        value += (today - previous) * (today - previous)
+                previous = today
+                seen = True
+            # A minimum or maximum of nothing is marked, and becomes null.
+            out[r, profile] = value if seen or operation < _MIN else _NEVER
+
+
+@nb.njit(cache=True, nogil=True)
+def _sum_by_category(runs, day, category, weights, bound, out):  # type: ignore[no-untyped-def]
+    for profile in range(runs.size - 1):
+        for row in range(runs[profile], runs[profile + 1]):
+            slot = category[row]
+            if slot >= 0 and day[row] >= bound:
+                out[slot, profile] += weights[row]
+
+
+def _spread(
+    values: npt.NDArray[np.int64], places: npt.NDArray[Any] | None, n_profiles: int, reduction: Reduction
+) -> Value:
+    """Values of a table's profiles at their places among all profiles; empty sums are 0, empty extremes null."""
+    extreme = reduction.operation in ("min", "max")
+    if places is not None:
+        wide = np.full(n_profiles, _NEVER if extreme else 0, np.int64)
+        wide[places] = values
+        values = wide
+    if not extreme:
+        return Value(values)
+    null = values == _NEVER
+    return Value(np.where(null, 0, values), null) if null.any() else Value(values)
+
+
+def _compute(expression: Expression, reduced: Mapping[Reduction, Value]) -> Value:
+    match expression:
+        case Reduction():
+            return reduced[expression]
+        case Constant(value):
+            return Value(np.int64(value))  # type: ignore[arg-type]
+        case SquareRoot(operand):
+            inner = _as_float(_compute(operand, reduced))
+            with np.errstate(invalid="ignore"):
+                return Value(np.sqrt(inner))
+        case Arithmetic(operator, left, right):
+            return _arithmetic(operator, _compute(left, reduced), _compute(right, reduced))
+        case _:
+            raise TypeError(f"not an expression: {expression!r}")
+
+
+def _arithmetic(operator: str, left: Value, right: Value) -> Value:
+    if operator == "/":
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return Value(np.divide(_as_float(left), _as_float(right)))
+    if left.values.dtype == np.float64 or right.values.dtype == np.float64:
+        left, right = Value(_as_float(left)), Value(_as_float(right))
+    operation = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
+    null = [side.null for side in (left, right) if side.null is not None]
+    return Value(operation(left.values, right.values), np.logical_or.reduce(null) if null else None)
+
+
+def _as_float(value: Value) -> npt.NDArray[np.float64]:
+    values = np.asarray(value.values, np.float64)
+    return values if value.null is None else np.where(value.null, np.nan, values)

@@ -1,0 +1,42 @@
+"""The local executor: threads of this process, results in the order of the items."""
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+class LocalExecutor:
+    """Map over items on threads; the kernels and Arrow release the interpreter lock while they work.
+
+    Parameters
+    ----------
+    n_threads : int, optional
+        Threads; by default the processors this process may use.
+    """
+
+    def __init__(self, n_threads: int | None = None) -> None:
+        self.n_threads = n_threads or len(os.sched_getaffinity(0))
+        self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="gpuseg")
+
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+        """Results in the order of the items; at most one item a thread is in memory besides the result read."""
+        waiting: deque[Future[Result]] = deque()
+        try:
+            for item in items:
+                waiting.append(self._pool.submit(function, item))
+                if len(waiting) >= self.n_threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for future in waiting:
+                future.cancel()
+
+    def close(self) -> None:
+        """Cancel what has not started and wait for what has."""
+        self._pool.shutdown(wait=True, cancel_futures=True)

@@ -1,0 +1,110 @@
+"""Buckets on disk: canonical rows, appended while sources are scanned and read back one bucket at a time.
+
+A spill is scratch space of one running stage. Text categories are stored as codes into one table a spill, so that a
+bucket's rows stay small; the table's order is that of arrival and never leaves the spill.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+
+class Spill:
+    """Rows of several sources, apart by source and bucket.
+
+    Parameters
+    ----------
+    folder : Path
+        Empty scratch folder; the caller removes it.
+    n_buckets : int
+        Number of buckets.
+    """
+
+    def __init__(self, folder: Path, n_buckets: int) -> None:
+        self.folder = folder
+        self.n_buckets = n_buckets
+        self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
+        self._codes: dict[str, int] = {}
+
+    def __enter__(self) -> "Spill":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.finish()
+
+    @property
+    def categories(self) -> list[str]:
+        """The text that each category code stands for."""
+        return list(self._codes)
+
+    def append(self, source: str, rows: pa.RecordBatch, offsets: Sequence[int]) -> None:
+        """Add rows that are ordered by bucket.
+
+        Parameters
+        ----------
+        source : str
+            Name of the source.
+        rows : pa.RecordBatch
+            Canonical columns; a dictionary column `category` becomes codes.
+        offsets : sequence of int, length n_buckets + 1
+            First row of each bucket.
+        """
+        rows = self._coded(rows)
+        for bucket in range(self.n_buckets):
+            low, high = int(offsets[bucket]), int(offsets[bucket + 1])
+            if high > low:
+                self._writer(source, bucket, rows.schema).write_batch(rows.slice(low, high - low))
+
+    def finish(self) -> None:
+        """Flush and close every file."""
+        while self._writers:
+            _, (writer, sink) = self._writers.popitem()
+            writer.close()
+            sink.close()
+
+    def read(self, bucket: int, sources: Sequence[str]) -> dict[str, pa.Table]:
+        """Rows of one bucket by source; sources without rows in it are absent."""
+        found = {}
+        for source in sources:
+            path = self._path(source, bucket)
+            if path.exists():
+                with pa.memory_map(str(path)) as mapped:
+                    found[source] = pa.ipc.open_stream(mapped).read_all()
+        return found
+
+    def discard(self, bucket: int, sources: Sequence[str]) -> None:
+        """Delete the files of one bucket."""
+        for source in sources:
+            self._path(source, bucket).unlink(missing_ok=True)
+
+    def _path(self, source: str, bucket: int) -> Path:
+        return self.folder / f"{source}.{bucket:04d}.arrows"
+
+    def _writer(self, source: str, bucket: int, schema: pa.Schema) -> Any:
+        found = self._writers.get((source, bucket))
+        if found is None:
+            sink = pa.OSFile(str(self._path(source, bucket)), "wb")
+            found = (pa.ipc.new_stream(sink, schema), sink)
+            self._writers[source, bucket] = found
+        return found[0]
+
+    def _coded(self, rows: pa.RecordBatch) -> pa.RecordBatch:
+        if "category" not in rows.schema.names or not pa.types.is_dictionary(rows["category"].type):
+            return rows
+        column = rows["category"]
+        table = np.array(
+            [
+                self._codes.setdefault(text, len(self._codes)) if text is not None else -1
+                for text in column.dictionary.to_pylist()
+            ]
+            + [-1],
+            np.int32,
+        )
+        codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+        return rows.set_column(rows.schema.get_field_index("category"), "category", pa.array(table[codes]))
