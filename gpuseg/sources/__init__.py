@@ -1,0 +1,1 @@
+"""Plans for reading: which files, which columns under which canonical names, in which zone."""

@@ -1,0 +1,167 @@
+"""Reads every source once into buckets and reduces each bucket to the state that is kept."""
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gpuseg.engine import Engine
+from gpuseg.engine.program import ReadPlan, Tally
+from gpuseg.engine.spill import Spill
+from gpuseg.sources.plan import Plans
+from gpuseg.workspace.files import write_table
+
+STATE = "state"
+
+
+@dataclass
+class Ingested:
+    """What reading found.
+
+    Parameters
+    ----------
+    tallies : dict of source name to Tally
+    n_profiles : int
+        Distinct profiles over all sources.
+    profiles_per_source : dict of source name to int
+    categories : dict of str to int
+        Lines per category.
+    """
+
+    tallies: dict[str, Tally] = field(default_factory=dict)
+    n_profiles: int = 0
+    profiles_per_source: dict[str, int] = field(default_factory=dict)
+    categories: dict[str, int] = field(default_factory=dict)
+
+
+def ingest(
+    plans: Plans, engine: Engine, *, folder: Path, scratch: Path, progress: Callable[[str, int], None]
+) -> Ingested:
+    """Scan, bucket and reduce all sources.
+
+    Parameters
+    ----------
+    plans : Plans
+    engine : Engine
+    folder : Path
+        Version folder; the state goes to `state/` in it.
+    scratch : Path
+        Emptied first and removed at the end.
+    progress : callable
+        Called with a step ("read", "reduce") and how much of it was done since the last call: rows, buckets.
+
+    Returns
+    -------
+    Ingested
+    """
+    shutil.rmtree(scratch, ignore_errors=True)
+    scratch.mkdir(parents=True)
+    try:
+        with Spill(scratch, plans.n_buckets) as spill:
+            found = Ingested(tallies={plan.source: _scan(plan, engine, spill, progress) for plan in plans.reads})
+        reduce_bucket = _Reducer(plans.reads, engine, spill, folder / STATE)
+        for bucket in engine.executor.map(reduce_bucket, range(plans.n_buckets)):
+            _merge(found, bucket)
+            progress("reduce", 1)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    write_table(folder / STATE / "categories.parquet", _category_table(found.categories))
+    return found
+
+
+def _scan(plan: ReadPlan, engine: Engine, spill: Spill, progress: Callable[[str, int], None]) -> Tally:
+    tally = Tally()
+    for batch in engine.device.scan(plan):
+        tally.add(batch.tally)
+        spill.append(plan.source, *engine.device.partition_to_host(batch, spill.n_buckets))
+        progress("read", batch.tally.rows_read)
+    return tally
+
+
+@dataclass(frozen=True)
+class _Reducer:
+    """Reduces one bucket and writes its state; safe to call from several threads."""
+
+    reads: Sequence[ReadPlan]
+    engine: Engine
+    spill: Spill
+    folder: Path
+
+    def __call__(self, bucket: int) -> Ingested:
+        names = [plan.source for plan in self.reads]
+        events = self.spill.read(bucket, names)
+        found = Ingested()
+        if not events:
+            return found
+        categories = self.spill.categories
+        for kind in dict.fromkeys(plan.kind for plan in self.reads):
+            mine = {p.source: events[p.source] for p in self.reads if p.kind == kind and p.source in events}
+            if not mine:
+                continue
+            for name, table in self.engine.device.aggregate(kind, mine, categories).items():
+                write_table(bucket_file(self.folder / name, bucket), table)
+                if name == "purchases.cells":
+                    found.categories = _lines_per_category(table)
+        profiles = _profiles(events, names)
+        write_table(bucket_file(self.folder / "profiles", bucket), profiles)
+        found.n_profiles = profiles.num_rows
+        found.profiles_per_source = {name: pc.sum(profiles[f"in_{name}"]).as_py() for name in names}
+        del events
+        self.spill.discard(bucket, names)
+        return found
+
+
+def bucket_file(folder: Path, bucket: int) -> Path:
+    """The Parquet file of a bucket."""
+    return folder / f"{bucket:04d}.parquet"
+
+
+def bucket_files(folder: Path) -> list[Path]:
+    """The Parquet files of all buckets that hold rows, in order."""
+    return sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+
+
+def _profiles(events: Mapping[str, pa.Table], sources: Sequence[str]) -> pa.Table:
+    """Every profile of a bucket, in order of its id, and which sources know it."""
+    seen = {source: pc.unique(table["profile_id"]) for source, table in events.items()}
+    together = pc.unique(pa.chunked_array(list(seen.values())))
+    profiles = together.take(pc.sort_indices(together))
+    nobody = pa.array([], profiles.type)
+    columns = {"profile_id": profiles}
+    columns |= {f"in_{source}": pc.is_in(profiles, value_set=seen.get(source, nobody)) for source in sources}
+    return pa.table(columns)
+
+
+def _lines_per_category(cells: pa.Table) -> dict[str, int]:
+    column = cells["category"].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0)
+    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    lines = np.zeros(len(column.dictionary) + 1, np.int64)
+    np.add.at(lines, codes, cells["n_lines"].to_numpy())
+    return {name: int(count) for name, count in zip(column.dictionary.to_pylist(), lines[:-1], strict=True) if count}
+
+
+def _merge(found: Ingested, bucket: Ingested) -> None:
+    found.n_profiles += bucket.n_profiles
+    for mine, theirs in (
+        (found.profiles_per_source, bucket.profiles_per_source),
+        (found.categories, bucket.categories),
+    ):
+        for name, count in theirs.items():
+            mine[name] = mine.get(name, 0) + count
+
+
+def _category_table(lines: Mapping[str, int]) -> pa.Table:
+    """Categories by lines, largest first, ties by the bytes of their names."""
+    ordered = sorted(lines.items(), key=lambda item: (-item[1], item[0].encode()))
+    return pa.table(
+        {
+            "category": pa.array([name for name, _ in ordered], pa.string()),
+            "n_lines": pa.array([count for _, count in ordered], pa.int64()),
+        }
+    )

@@ -1,0 +1,108 @@
+"""Finds the files of a source: a path, a glob or an fsspec URL."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fsspec
+
+from gpuseg.config import SourceSection
+from gpuseg.errors import EmptyDataError, SchemaError
+
+_PARQUET = (".parquet", ".pq", ".parq")
+_CSV = (".csv", ".csv.gz")
+
+
+@dataclass(frozen=True)
+class Located:
+    """The files of one source.
+
+    Parameters
+    ----------
+    files : tuple of str
+        Paths or URLs in ascending order.
+    format : {"parquet", "csv"}
+    n_bytes : int
+        Their size as stored.
+    fingerprint : str
+        Names, sizes and modification marks; equal while no file was changed.
+    """
+
+    files: tuple[str, ...]
+    format: str
+    n_bytes: int
+    fingerprint: str
+
+
+def locate(source: SourceSection) -> Located:
+    """Expand a source's `uri`.
+
+    Raises
+    ------
+    EmptyDataError
+        If nothing matches.
+    SchemaError
+        If the format cannot be told, or the place cannot be reached.
+    """
+    uri = source.uri or ""
+    try:
+        system, _ = fsspec.core.url_to_fs(uri)
+        matched = system.expand_path(uri, recursive=False) if _is_glob(uri) else [_plain(system, uri)]
+        infos = [system.info(path) for path in sorted(matched)]
+    except FileNotFoundError:
+        raise EmptyDataError(f"{source.name}: no file matches {uri!r}{_hint(uri)}") from None
+    except (ImportError, ValueError) as error:
+        raise SchemaError(f"{source.name}: cannot open {uri!r}: {error}") from None
+    except OSError as error:
+        raise SchemaError(f"{source.name}: cannot open {uri!r}: {type(error).__name__}") from None
+    infos = [info for info in infos if info["type"] == "file"]
+    if not infos:
+        raise EmptyDataError(f"{source.name}: no file matches {uri!r}{_hint(uri)}")
+    files = tuple(system.unstrip_protocol(info["name"]).removeprefix("file://") for info in infos)
+    marks = [f"{name}:{info['size']}:{_mark(info)}" for name, info in zip(files, infos, strict=True)]
+    file_format = source.format if source.format != "auto" else _format_of(source.name, files)
+    return Located(files, file_format, sum(int(info["size"] or 0) for info in infos), "\n".join(marks))
+
+
+def _is_glob(uri: str) -> bool:
+    return any(mark in uri for mark in "*?[")
+
+
+def _plain(system: Any, uri: str) -> str:
+    path: str = system._strip_protocol(uri)
+    if system.isdir(path):
+        raise SchemaError(f"{uri!r} is a folder; name its files, such as {uri.rstrip('/')}/*.parquet")
+    return path
+
+
+def _hint(uri: str) -> str:
+    if "://" in uri:
+        return ""
+    folder = Path(uri).parent
+    if not folder.is_dir() and not _is_glob(str(folder)):
+        return f"; the folder {str(folder)!r} does not exist"
+    return "; relative paths start at the configuration file's folder"
+
+
+def _mark(info: dict[str, Any]) -> str:
+    for key in ("mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash"):
+        if info.get(key) is not None:
+            return str(info[key])
+    return ""
+
+
+def _format_of(source: str, files: tuple[str, ...]) -> str:
+    formats = {_by_name(file) for file in files}
+    if len(formats) == 1 and (only := formats.pop()) is not None:
+        return only
+    raise SchemaError(
+        f"{source}: cannot tell the format of its files by their names; "
+        f"known are {', '.join(_PARQUET + _CSV)}, or set format: parquet or csv"
+    )
+
+
+def _by_name(file: str) -> str | None:
+    name = file.lower()
+    if name.endswith(_PARQUET):
+        return "parquet"
+    return "csv" if name.endswith(_CSV) else None

@@ -1,0 +1,1 @@
+"""What runs before anything else sees a row: quality gates and what they count."""
