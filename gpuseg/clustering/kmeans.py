@@ -1,0 +1,190 @@
+"""K-means: seeding on a sample, several starts, Lloyd's iterations over blocks of rows.
+
+Lloyd (1982), with k-means++ seeding by Arthur and Vassilvitskii (2007) in its greedy form as scikit-learn implements
+it. Rows on the matrix's grid give centers that do not depend on blocks, threads or devices.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuseg.engine.base import Device
+from gpuseg.engine.program import LloydPass
+
+AUTO_STARTS = 10
+SEEDING_ROWS = 65_536
+
+
+class Mapper(Protocol):
+    """The part of an executor that K-means needs."""
+
+    def map(self, function: Callable[[Any], LloydPass], items: Sequence[Any]) -> Any:
+        """Results in the order of the items."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """A fitted K-means.
+
+    Parameters
+    ----------
+    centers : float array, shape (k, n_features)
+        In canonical order: most rows first, ties by the center's coordinates.
+    counts : int64 array, shape (k,)
+        Rows assigned to each center.
+    sums : float64 array, shape (k, n_features)
+        Sums of those rows.
+    inertia : float
+        Sum of squared distances of the rows to these centers.
+    n_iter : int
+        Number of updates made.
+    """
+
+    centers: npt.NDArray[Any]
+    counts: npt.NDArray[np.int64]
+    sums: npt.NDArray[np.float64]
+    inertia: float
+    n_iter: int
+
+
+def seed_centers(sample: npt.NDArray[Any], n_segments: int, *, n_starts: int, seed: int) -> list[npt.NDArray[Any]]:
+    """Starting centers by greedy k-means++ on a sample.
+
+    Parameters
+    ----------
+    sample : float array, shape (n_sample, n_features)
+        At least `n_segments` distinct rows.
+    n_segments : int
+    n_starts : int
+        How many independent starts.
+    seed : int
+
+    Returns
+    -------
+    list of arrays, each of shape (n_segments, n_features)
+    """
+    from sklearn.cluster import kmeans_plusplus
+
+    seeds = np.random.SeedSequence(seed).generate_state(n_starts)
+    return [kmeans_plusplus(sample, n_segments, random_state=int(state))[0] for state in seeds]
+
+
+def lloyd(
+    blocks: Sequence[Any],
+    centers: npt.NDArray[Any],
+    *,
+    device: Device,
+    executor: Mapper,
+    max_iter: int = 300,
+    tol: float = 1e-4,
+    variance: float = 1.0,
+    on_pass: Callable[[], None] | None = None,
+) -> Fit:
+    """Lloyd's iterations over all rows: N updates, then one assignment to the final centers.
+
+    Parameters
+    ----------
+    blocks : sequence of device arrays, each of shape (n_rows, n_features)
+        All rows; sums are added in the order of the blocks.
+    centers : array, shape (k, n_features)
+        Start.
+    device, executor
+        What a block runs on, and how blocks are spread.
+    max_iter : int
+        Most updates.
+    tol : float
+        Stop once the squared moves of the centers add up to at most this share of `variance`; 0 makes exactly
+        `max_iter` updates, fewer only where the centers no longer move at all.
+    variance : float
+        Mean over columns of the variance of the rows, the scale that scikit-learn's `tol` refers to.
+    on_pass : callable, optional
+        Called after each pass over the rows.
+
+    Returns
+    -------
+    Fit
+    """
+    kind = centers.dtype
+    n_iter = 0
+    found = _pass(blocks, centers, device, executor)
+    while n_iter < max_iter:
+        updated = _updated(found, centers, blocks, device).astype(kind)
+        shift = float(((updated.astype(np.float64) - centers.astype(np.float64)) ** 2).sum())
+        centers = updated
+        n_iter += 1
+        found = _pass(blocks, centers, device, executor)
+        if on_pass is not None:
+            on_pass()
+        if shift == 0.0 or (tol > 0 and shift <= tol * variance):
+            break
+    order = canonical_order(found.counts, centers)
+    return Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
+
+
+def best_of(
+    starts: Sequence[npt.NDArray[Any]],
+    blocks: Sequence[Any],
+    *,
+    device: Device,
+    executor: Mapper,
+    max_iter: int = 300,
+    tol: float = 1e-4,
+    variance: float = 1.0,
+) -> Fit:
+    """The fit of least inertia over several starts, the first of equals."""
+    fits = [
+        lloyd(blocks, start, device=device, executor=executor, max_iter=max_iter, tol=tol, variance=variance)
+        for start in starts
+    ]
+    return min(fits, key=lambda fit: fit.inertia)
+
+
+def canonical_order(counts: npt.NDArray[np.int64], centers: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Order of clusters: largest first, ties by the center's coordinates ascending."""
+    keys = [centers[:, column] for column in reversed(range(centers.shape[1]))]
+    return np.lexsort([*keys, -counts])
+
+
+def _pass(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Device, executor: Mapper) -> LloydPass:
+    def one(block: Any) -> LloydPass:
+        return device.assign_accumulate(block, centers)
+
+    total: LloydPass | None = None
+    for part in executor.map(one, blocks):
+        total = part if total is None else _added(total, part)
+    assert total is not None
+    return total
+
+
+def _added(left: LloydPass, right: LloydPass) -> LloydPass:
+    return LloydPass(left.sums + right.sums, left.counts + right.counts, left.inertia + right.inertia)
+
+
+def _updated(
+    found: LloydPass, centers: npt.NDArray[Any], blocks: Sequence[Any], device: Device
+) -> npt.NDArray[np.float64]:
+    """Means of the assigned rows; an empty cluster moves to a row that is far from every center."""
+    empty = np.flatnonzero(found.counts == 0)
+    counts = np.maximum(found.counts, 1)[:, None]
+    updated: npt.NDArray[np.float64] = found.sums / counts
+    if empty.size:
+        updated[empty] = _farthest_rows(blocks, centers, device, empty.size)
+    return updated
+
+
+def _farthest_rows(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Device, n: int) -> npt.NDArray[Any]:
+    """Distinct rows farthest from their nearest center; ties go to the row of least coordinates."""
+    candidates = []
+    for block in blocks:
+        nearest = device.to_host(device.assign_accumulate(block, centers, want_labels=True).nearest)
+        # Keep every row as far as the n-th distinct distance, so that the choice does not follow the blocks.
+        distances = np.unique(nearest)[-n:]
+        candidates.append(device.to_host(block)[nearest >= distances[0]])
+    rows = np.unique(np.concatenate(candidates), axis=0)
+    gaps = ((rows[:, None, :].astype(np.float64) - centers[None, :, :]) ** 2).sum(axis=2).min(axis=1)
+    order = np.lexsort([*(rows[:, c] for c in reversed(range(rows.shape[1]))), -gaps])
+    chosen: npt.NDArray[Any] = rows[np.resize(order, n)]
+    return chosen

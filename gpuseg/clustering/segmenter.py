@@ -1,0 +1,263 @@
+"""`Segmenter`: gpuseg's clustering as a scikit-learn clusterer over a feature matrix."""
+
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, ClusterMixin, TransformerMixin
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
+from gpuseg.clustering.containers import container_of
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd, seed_centers
+from gpuseg.engine import Engine, open_engine
+from gpuseg.errors import ClusteringError, ConfigError
+
+_BLOCK_ROWS = 131_072
+_AUTO_RANGE = (2, 12)
+_AUTO_MIN_SHARE = 0.01
+
+
+class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
+    """K-means segmentation of a feature matrix.
+
+    Parameters
+    ----------
+    method : {"kmeans"}, default "kmeans"
+        Clustering method.
+    n_segments : int or "auto", default "auto"
+        Number of segments. `auto` takes the one of 2 to 12 with the clearest mean silhouette, or the elbow of the
+        inertia where no division is clear, and never exceeds the number of distinct rows.
+    init : {"k-means++", "random"} or array of shape (n_segments, n_features), default "k-means++"
+        Starting centers. Above 65 536 rows starts are compared on a sample of as many.
+    n_init : int or "auto", default "auto"
+        Independent starts, of which the one of least inertia is kept; `auto` is 10, and 1 for an array.
+    max_iter : int, default 300
+        Most updates of the centers.
+    tol : float, default 1e-4
+        Stop once the squared moves of the centers add up to at most this share of the columns' mean variance. With 0,
+        exactly `max_iter` updates are made unless the centers stop moving.
+    seed : int, default 0
+        Seed of all random choices.
+    engine : {"auto", "cpu", "gpu"}, default "auto"
+        Where the work is done.
+
+    Attributes
+    ----------
+    cluster_centers_ : array of shape (n_segments, n_features)
+        Centers, largest segment first.
+    labels_ : int32 array of shape (n_rows,)
+        Segment of each row, an array of the device; it and `inertia_` belong to the returned centers.
+    inertia_ : float
+        Sum of squared distances to the nearest center.
+    n_iter_ : int
+        Updates made.
+    n_segments_ : int
+        Number of segments.
+    n_features_in_ : int
+        Number of columns seen in `fit`.
+
+    References
+    ----------
+    Lloyd, S. (1982). Least squares quantization in PCM. IEEE Transactions on Information Theory 28.
+    Arthur, D., Vassilvitskii, S. (2007). k-means++: the advantages of careful seeding. SODA.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gpuseg import Segmenter
+    >>> X = np.array([[1.0, 2.0], [1.0, 4.0], [1.0, 0.0], [10.0, 2.0], [10.0, 4.0]])
+    >>> Segmenter(n_segments=2, engine="cpu").fit_predict(X).tolist()
+    [0, 0, 0, 1, 1]
+    """
+
+    def __init__(
+        self,
+        *,
+        method: str = "kmeans",
+        n_segments: int | str = "auto",
+        init: Any = "k-means++",
+        n_init: int | str = "auto",
+        max_iter: int = 300,
+        tol: float = 1e-4,
+        seed: int = 0,
+        engine: str = "auto",
+    ) -> None:
+        self.method = method
+        self.n_segments = n_segments
+        self.init = init
+        self.n_init = n_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.seed = seed
+        self.engine = engine
+
+    def fit(self, X: Any, y: Any = None) -> "Segmenter":
+        """Find the segments of the rows of X.
+
+        Parameters
+        ----------
+        X : array or frame of shape (n_rows, n_features)
+            Finite numbers; float32 is kept, everything else becomes float64.
+        y : ignored
+
+        Returns
+        -------
+        Segmenter
+
+        Raises
+        ------
+        ConfigError
+            If a parameter is out of range.
+        ClusteringError
+            If more segments are asked for than there are distinct rows.
+        """
+        self._check_parameters()
+        rows = validate_data(self, container_of(X).to_array(X), dtype=[np.float64, np.float32], order="C")
+        with open_engine(engine=self.engine) as engine:
+            fit = self._fit_rows(rows, engine)
+            self.labels_ = _labels(rows, fit.centers, engine)
+        self.cluster_centers_ = fit.centers
+        self.inertia_ = fit.inertia
+        self.n_iter_ = fit.n_iter
+        self.n_segments_ = len(fit.centers)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Nearest segment of each row, in the kind of container given."""
+        check_is_fitted(self)
+        rows = self._validated(X)
+        with open_engine(engine=self.engine) as engine:
+            labels = _labels(rows, self.cluster_centers_.astype(rows.dtype), engine)
+        return container_of(X).labels(labels, X)
+
+    def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> Any:
+        """Fit and return each row's segment, in the kind of container given."""
+        return container_of(X).labels(self.fit(X).labels_, X)
+
+    def transform(self, X: Any) -> Any:
+        """Euclidean distance of each row to each center, shape (n_rows, n_segments), in the kind given."""
+        check_is_fitted(self)
+        rows = self._validated(X)
+        distances = euclidean_distances(rows, self.cluster_centers_.astype(rows.dtype))
+        return container_of(X).matrix(distances, self.get_feature_names_out(), X)
+
+    def score(self, X: Any, y: Any = None) -> float:
+        """Minus the sum of squared distances of the rows to their nearest centers."""
+        check_is_fitted(self)
+        rows = self._validated(X)
+        with open_engine(engine=self.engine) as engine:
+            centers = engine.device.asarray(self.cluster_centers_.astype(rows.dtype))
+            return -sum(engine.device.assign_accumulate(b, centers).inertia for b in _blocks(rows, engine))
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self.n_segments_)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags
+
+    def _validated(self, table: Any) -> npt.NDArray[Any]:
+        array = container_of(table).to_array(table)
+        rows: npt.NDArray[Any] = validate_data(self, array, reset=False, dtype=[np.float64, np.float32], order="C")
+        return rows
+
+    def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine) -> Fit:
+        variance = float(rows.var(axis=0, dtype=np.float64).mean())
+        sample = self._sample(rows)
+        given = not isinstance(self.init, str)
+        k = self._count(rows, sample, engine, variance)
+        options: dict[str, Any] = {
+            "device": engine.device,
+            "executor": engine.executor,
+            "max_iter": self.max_iter,
+            "tol": self.tol,
+            "variance": variance,
+        }
+        blocks = _blocks(rows, engine)
+        if given:
+            return lloyd(blocks, np.asarray(self.init, rows.dtype), **options)
+        n_starts = AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
+        if self.init == "random":
+            draw = np.random.default_rng(self.seed)
+            starts = [sample[draw.choice(len(sample), k, replace=False)] for _ in range(n_starts)]
+        else:
+            starts = seed_centers(sample, k, n_starts=n_starts, seed=self.seed)
+        if len(starts) > 1 and len(sample) < len(rows):
+            starts = [best_of(starts, [engine.device.asarray(sample)], **options).centers]
+        return best_of(starts, blocks, **options)
+
+    def _count(self, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
+        if not isinstance(self.init, str):
+            return len(self.init)
+        distinct = n_distinct(sample)
+        if self.n_segments != "auto":
+            wanted = int(self.n_segments)
+            if wanted > distinct and (len(sample) == len(rows) or wanted > n_distinct(rows)):
+                raise ClusteringError(
+                    f"n_segments={self.n_segments} is more than the {distinct} distinct rows of X "
+                    f"(n_samples={len(rows)}); ask for fewer segments"
+                )
+            return wanted
+        candidates = [k for k in range(_AUTO_RANGE[0], _AUTO_RANGE[1] + 1) if k <= distinct and k < len(sample)]
+        if not candidates:
+            return distinct
+        choice = choose_segments(
+            sample[:CHOICE_ROWS],
+            candidates,
+            device=engine.device,
+            executor=engine.executor,
+            seed=self.seed,
+            min_share=_AUTO_MIN_SHARE,
+            variance=variance,
+        )
+        return choice.segments
+
+    def _sample(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        if len(rows) <= SEEDING_ROWS:
+            return rows
+        chosen = np.random.default_rng(self.seed).choice(len(rows), SEEDING_ROWS, replace=False)
+        return np.ascontiguousarray(rows[chosen])
+
+    def _check_parameters(self) -> None:
+        if self.method != "kmeans":
+            raise ConfigError(f"method={self.method!r} is not available; use 'kmeans'")
+        if self.n_segments != "auto" and not (_whole(self.n_segments) and int(self.n_segments) >= 1):
+            raise ConfigError(f"n_segments={self.n_segments!r} must be 'auto' or a whole number of at least 1")
+        if self.n_init != "auto" and not (_whole(self.n_init) and int(self.n_init) >= 1):
+            raise ConfigError(f"n_init={self.n_init!r} must be 'auto' or a whole number of at least 1")
+        if not (_whole(self.max_iter) and self.max_iter >= 1):
+            raise ConfigError(f"max_iter={self.max_iter!r} must be a whole number of at least 1")
+        if not self.tol >= 0:
+            raise ConfigError(f"tol={self.tol!r} must be at least 0")
+        if not (_whole(self.seed) and 0 <= self.seed < 2**32):
+            raise ConfigError(f"seed={self.seed!r} must be a whole number from 0 to 2^32 - 1")
+        if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
+            raise ConfigError(f"init={self.init!r} must be 'k-means++', 'random' or an array of centers")
+        if not isinstance(self.init, str):
+            shape = np.shape(self.init)
+            if len(shape) != 2 or (self.n_segments != "auto" and shape[0] != self.n_segments):
+                raise ConfigError(f"init of shape {shape} must have shape (n_segments, n_features)")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:
+    """Fixed blocks of rows on the device: their number follows from the rows alone."""
+    return [engine.device.asarray(rows[start : start + _BLOCK_ROWS]) for start in range(0, len(rows), _BLOCK_ROWS)]
+
+
+def _labels(rows: npt.NDArray[Any], centers: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
+    on_device = engine.device.asarray(centers)
+
+    def one(block: Any) -> Any:
+        return engine.device.assign_accumulate(block, on_device, want_labels=True).labels
+
+    found: npt.NDArray[np.int32] = np.concatenate(list(engine.executor.map(one, _blocks(rows, engine))))
+    return found

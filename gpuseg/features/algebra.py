@@ -1,0 +1,150 @@
+"""The algebra in which families are written: tables of the state, reductions over them, arithmetic on those.
+
+A family never sees data. It says, for example, ``orders.count(window=30)``; a device lowers that to its fastest
+execution. Arithmetic and reductions are `gpuseg.engine.program` expressions.
+"""
+
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from gpuseg.engine.program import Expression, Reduction, is_integer, sqrt
+
+__all__ = ["Context", "Family", "Feature", "Table", "sqrt"]
+
+EPOCH = dt.date(1970, 1, 1)
+
+
+@dataclass(frozen=True)
+class Table:
+    """One table of the state, as families see it.
+
+    Parameters
+    ----------
+    name : str
+        Such as "purchases.cells".
+    as_of_day : int
+        Exclusive end of the observation window, epoch day.
+    """
+
+    name: str
+    as_of_day: int
+
+    def sum(self, column: str, *, window: int | None = None, category: str | None = None) -> Reduction:
+        """Sum of an integer column over the rows of a window; 0 where there are none."""
+        return Reduction(self.name, "sum", column, self._since(window), category)
+
+    def count(self, *, window: int | None = None) -> Reduction:
+        """Number of rows of a window."""
+        return Reduction(self.name, "count", "day", self._since(window))
+
+    def count_days(self, *, window: int | None = None) -> Reduction:
+        """Number of distinct days of a window."""
+        return Reduction(self.name, "count_distinct", "day", self._since(window))
+
+    def min(self, column: str) -> Reduction:
+        """Smallest value; null where there are no rows."""
+        return Reduction(self.name, "min", column)
+
+    def max(self, column: str) -> Reduction:
+        """Largest value; null where there are no rows."""
+        return Reduction(self.name, "max", column)
+
+    def squared_gaps(self) -> Reduction:
+        """Sum of squares of the days between consecutive distinct days."""
+        return Reduction(self.name, "sum_squared_gaps", "day")
+
+    def _since(self, window: int | None) -> int | None:
+        return None if window is None else self.as_of_day - window
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a family may know when it declares its features.
+
+    Parameters
+    ----------
+    as_of : date
+        Exclusive end of the observation window.
+    windows_days : tuple of int
+        Lengths of the windows that end at `as_of`.
+    amount_scale : int
+        Minor units per currency unit.
+    categories : sequence of str
+        The largest categories of the data by lines, at most 20, largest first.
+    has_categories : bool
+        Whether any purchases source has a category.
+    """
+
+    as_of: dt.date
+    windows_days: tuple[int, ...]
+    amount_scale: int
+    categories: Sequence[str] = ()
+    has_categories: bool = False
+
+    @property
+    def as_of_day(self) -> int:
+        """Epoch day of `as_of`."""
+        return (self.as_of - EPOCH).days
+
+    def table(self, name: str) -> Table:
+        """A table of the state by name."""
+        return Table(name, self.as_of_day)
+
+    def spans(self) -> Mapping[str, int | None]:
+        """Suffix and length of the lifetime ("", None) and of every window ("_30d", 30)."""
+        return {"": None} | {f"_{days}d": days for days in self.windows_days}
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One column.
+
+    Parameters
+    ----------
+    name : str
+        Stable column name; the suffix is the unit or the window.
+    expression : Expression
+        What it is.
+    label : str
+        For people, as in "the average customer's …".
+    unit : str
+        "days", "orders", "currency", "share", …
+    in_matrix : bool
+        Whether it takes part in the clustering by default; False for one that another column repeats.
+    """
+
+    name: str
+    expression: Expression
+    label: str
+    unit: str
+    in_matrix: bool = True
+
+    @property
+    def dtype(self) -> str:
+        """`int64` or `float64`."""
+        return "int64" if is_integer(self.expression) else "float64"
+
+
+@dataclass(frozen=True)
+class Family:
+    """A named group of features.
+
+    Parameters
+    ----------
+    name : str
+        The word a configuration uses.
+    needs : str
+        Kind of source without which the family is skipped.
+    declare : callable
+        Context to features, in column order.
+    """
+
+    name: str
+    needs: str
+    declare: Callable[[Context], Sequence[Feature]]
+
+
+def window_words(window: int | None) -> str:
+    """`""` for the lifetime, `" in the last 30 days"` for a window."""
+    return "" if window is None else f" in the last {window} days"

@@ -1,0 +1,80 @@
+"""The table of feature families and the features that a configuration asks for."""
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+
+from gpuseg.config import FeaturesSection, nearest
+from gpuseg.errors import ConfigError
+from gpuseg.features import interests, rfm, tempo
+from gpuseg.features.algebra import Context, Family, Feature
+
+FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in (rfm, tempo, interests)}
+
+
+@dataclass(frozen=True)
+class Declared:
+    """A feature and the family it comes from."""
+
+    family: str
+    feature: Feature
+
+
+def check_families(section: FeaturesSection) -> None:
+    """Refuse a family that the table does not have.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest family.
+    """
+    for name in section.families:
+        if name not in FAMILIES:
+            raise ConfigError(
+                f"features.families: {name!r} is no family; there are {', '.join(FAMILIES)}{nearest(name, FAMILIES)}"
+            )
+
+
+def declare_features(
+    section: FeaturesSection, context: Context, kinds: Collection[str]
+) -> tuple[list[Declared], list[str]]:
+    """Features in column order, and the families skipped because their kind of source is absent.
+
+    Parameters
+    ----------
+    section : FeaturesSection
+    context : Context
+    kinds : collection of str
+        Kinds of the run's sources.
+
+    Returns
+    -------
+    declared : list of Declared
+    skipped : list of str
+        One sentence a family.
+    """
+    declared: list[Declared] = []
+    skipped: list[str] = []
+    for name in section.families:
+        family = FAMILIES[name]
+        if family.needs not in kinds:
+            skipped.append(f"family {name} skipped: no source of kind {family.needs}")
+            continue
+        found = family.declare(context)
+        if not found:
+            skipped.append(f"family {name} skipped: no {family.needs} source has the column it needs")
+        declared += [Declared(name, feature) for feature in found]
+    return declared, skipped
+
+
+def check_names(section: FeaturesSection, names: Sequence[str]) -> None:
+    """Refuse `drop` and `weights` entries that name no feature.
+
+    Raises
+    ------
+    ConfigError
+        With the nearest feature.
+    """
+    for key, given in (("drop", section.drop), ("weights", tuple(section.weights))):
+        for name in given:
+            if name not in names:
+                raise ConfigError(f"features.{key}: {name!r} is no feature of this run{nearest(name, names)}")

@@ -1,0 +1,1 @@
+"""From feature columns to the float32 matrix: impute, log1p, scale, clip, weigh; saved and replayed."""

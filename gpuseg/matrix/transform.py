@@ -1,0 +1,190 @@
+"""The saved transformation from feature columns to the matrix.
+
+It is fitted on a sample of profiles that depends only on their ids and the seed, so it is the same over any
+partitions. Matrix values lie on a grid of 2^-20: up to 2^32 rows of them add up in float64 without rounding, so sums
+over rows, and with them the centers, do not depend on order, blocks or threads.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.config import FeaturesSection, MatrixSection
+
+GRID = 2.0**20
+_SKEW_FOR_LOG = 1.0
+_LEAST_SPREAD = 1e-9
+
+
+@dataclass(frozen=True)
+class ColumnTransform:
+    """How one feature becomes one column of the matrix.
+
+    Parameters
+    ----------
+    feature : str
+    transform : {"none", "log1p"}
+        `log1p` is sign(x) * log(1 + |x|), so that refunds that outweigh purchases stay below zero.
+    fill : float
+        Value for nulls: the median of the sample, before the transform.
+    center, spread : float
+        Mean and standard deviation of the sample, after it.
+    clip : float
+        Largest distance from the mean kept, in deviations.
+    weight : float
+        Factor after scaling.
+    """
+
+    feature: str
+    transform: Literal["none", "log1p"]
+    fill: float
+    center: float
+    spread: float
+    clip: float
+    weight: float
+
+
+@dataclass(frozen=True)
+class MatrixTransform:
+    """All columns of the matrix, and the features that are constant and so left out.
+
+    Parameters
+    ----------
+    columns : tuple of ColumnTransform
+        In the order of the matrix.
+    constant : tuple of str
+        Features without any spread.
+    """
+
+    columns: tuple[ColumnTransform, ...]
+    constant: tuple[str, ...]
+
+    @property
+    def features(self) -> list[str]:
+        """Names of the matrix's columns."""
+        return [column.feature for column in self.columns]
+
+    def apply(self, table: pa.Table) -> npt.NDArray[np.float32]:
+        """Matrix of a table of features.
+
+        Parameters
+        ----------
+        table : Arrow table
+            Holds every feature of `features`; nulls are filled.
+
+        Returns
+        -------
+        float32 array, shape (n_profiles, n_features), C-ordered, on the grid of 2^-20
+        """
+        out = np.empty((table.num_rows, len(self.columns)), np.float32)
+        for position, column in enumerate(self.columns):
+            scaled = _shaped(feature_values(table, column.feature), column)
+            scaled -= column.center
+            scaled /= column.spread
+            np.clip(scaled, -column.clip, column.clip, out=scaled)
+            scaled *= column.weight * GRID
+            np.rint(scaled, out=scaled)
+            out[:, position] = scaled / GRID
+        return out
+
+    def as_dict(self) -> dict[str, Any]:
+        """JSON form; floats keep every bit."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> "MatrixTransform":
+        """Rebuild from the JSON form."""
+        columns = tuple(ColumnTransform(**column) for column in content["columns"])
+        return cls(columns, tuple(content["constant"]))
+
+
+def fit_transform_of(
+    sample: pa.Table,
+    families: Mapping[str, Sequence[str]],
+    *,
+    matrix: MatrixSection,
+    features: FeaturesSection,
+) -> MatrixTransform:
+    """Fit the transformation on a sample of profiles.
+
+    Each family has the same total variance, shared out evenly over its columns, so that twenty category shares do
+    not outvote one recency; `features.weights` multiply on top.
+
+    Parameters
+    ----------
+    sample : Arrow table, shape (n_sample, …)
+        Feature columns in a canonical order of rows.
+    families : mapping of family name to feature names
+        The features that may take part.
+    matrix, features : configuration sections
+
+    Returns
+    -------
+    MatrixTransform
+        Without dropped and without constant features.
+    """
+    columns: list[ColumnTransform] = []
+    constant: list[str] = []
+    for names in families.values():
+        fitted = []
+        for name in names:
+            if name in features.drop:
+                continue
+            column = _fit_column(name, feature_values(sample, name), matrix.clip)
+            if column is None:
+                constant.append(name)
+            else:
+                fitted.append(column)
+        share = 1.0 / np.sqrt(len(fitted)) if fitted else 1.0
+        columns += [_weighted(column, share * features.weights.get(column.feature, 1.0)) for column in fitted]
+    return MatrixTransform(tuple(columns), tuple(constant))
+
+
+def feature_values(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
+    """A feature as a fresh float64 array, NaN for null."""
+    column = table[name].combine_chunks()
+    return np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+
+
+def _fit_column(name: str, values: npt.NDArray[np.float64], clip: float) -> ColumnTransform | None:
+    present = values[~np.isnan(values)]
+    if not present.size:
+        return None
+    fill = float(np.median(present))
+    transform: Literal["none", "log1p"] = "log1p" if _heavy_tailed(present) else "none"
+    column = ColumnTransform(name, transform, fill, 0.0, 1.0, clip, 1.0)
+    shaped = _shaped(values, column)
+    center, spread = float(shaped.mean()), float(shaped.std())
+    if spread <= _LEAST_SPREAD * max(1.0, abs(center)):
+        return None
+    return ColumnTransform(name, transform, fill, center, spread, clip, 1.0)
+
+
+def _weighted(column: ColumnTransform, weight: float) -> ColumnTransform:
+    return ColumnTransform(**{**asdict(column), "weight": float(weight)})
+
+
+def _shaped(values: npt.NDArray[np.float64], column: ColumnTransform) -> npt.NDArray[np.float64]:
+    """Fill nulls and apply the transform, in place."""
+    values[np.isnan(values)] = column.fill
+    if column.transform == "log1p":
+        return np.copysign(np.log1p(np.abs(values)), values)
+    return values
+
+
+def _heavy_tailed(values: npt.NDArray[np.float64]) -> bool:
+    """Whether the sample skewness is beyond 1 and the logarithm brings it nearer to 0."""
+    before = _skewness(values)
+    if before <= _SKEW_FOR_LOG:
+        return False
+    return abs(_skewness(np.copysign(np.log1p(np.abs(values)), values))) < before
+
+
+def _skewness(values: npt.NDArray[np.float64]) -> float:
+    gaps = values - values.mean()
+    spread = float(np.sqrt((gaps * gaps).mean()))
+    return float((gaps**3).mean() / spread**3) if spread > 0 else 0.0

@@ -1,0 +1,1 @@
+"""From clusters to segments: the model, stable ids, cards and names."""

@@ -1,0 +1,137 @@
+"""Puts every profile into its segment and adds up what the cards need, bucket by bucket."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gpuseg.engine import Engine
+from gpuseg.segments.model import Model, Placement
+from gpuseg.segments.sample import SampleRule
+from gpuseg.segments.totals import Totals, segment_sums
+from gpuseg.vocabulary import NO_SEGMENT
+from gpuseg.workspace.files import read_table, write_table
+
+
+def assign_profiles(
+    model: Model,
+    engine: Engine,
+    *,
+    features: Path,
+    profiles: Path,
+    folder: Path,
+    buckets: Sequence[str],
+    progress: Callable[[str, int], None],
+    n_profiles: int,
+) -> Totals:
+    """Write the segment of every profile and collect the totals.
+
+    Parameters
+    ----------
+    model : Model
+    engine : Engine
+    features, profiles : Path
+        Folders with the feature files and with every profile that any source knows.
+    folder : Path
+        Folder for the assignment files.
+    buckets : sequence of str
+        Names of the bucket files.
+    progress : callable
+        Called with ("assign", 1) after each bucket.
+    n_profiles : int
+        Profiles with events.
+    """
+    job = _Assigner(model, engine, SampleRule(model.seed, n_profiles), features, profiles, folder)
+    parts = []
+    for part in engine.executor.map(job, buckets):
+        parts.append(part)
+        progress("assign", 1)
+    order = job.rule.order(np.concatenate([part.hashes for part in parts]))
+    names = [feature["name"] for feature in model.features]
+    return Totals(
+        counts=np.sum([part.counts for part in parts], axis=0),
+        n_no_data=sum(part.n_no_data for part in parts),
+        sums={name: np.sum([part.sums[i] for part in parts], axis=0) for i, name in enumerate(names)},
+        n_known={name: np.sum([part.n_known[i] for part in parts], axis=0) for i, name in enumerate(names)},
+        sample=pa.concat_tables([part.sample for part in parts]).take(pa.array(order)),
+    )
+
+
+@dataclass(frozen=True)
+class _Part:
+    counts: npt.NDArray[np.int64]
+    n_no_data: int
+    sums: npt.NDArray[np.float64]
+    n_known: npt.NDArray[np.int64]
+    sample: pa.Table
+    hashes: npt.NDArray[np.uint64]
+
+
+@dataclass(frozen=True)
+class _Assigner:
+    """Assigns one bucket and writes its file."""
+
+    model: Model
+    engine: Engine
+    rule: SampleRule
+    features: Path
+    profiles: Path
+    folder: Path
+
+    def __call__(self, bucket: str) -> _Part:
+        everyone = read_table(self.profiles / bucket, ["profile_id"])["profile_id"]
+        k = self.model.n_segments
+        names = [feature["name"] for feature in self.model.features]
+        path = self.features / bucket
+        table = read_table(path) if path.exists() else _no_features(everyone, names)
+        placed = self.model.place(table, self.engine)
+        write_table(self.folder / bucket, _assignments(everyone, table["profile_id"], placed, self.model.names))
+        labels = placed.segment_id
+        sums, n_known = segment_sums(table, names, labels, k)
+        rows, hashes = self.rule.pick(table, self.engine)
+        sample = table.append_column("segment_id", pa.array(labels)).drop_columns(["profile_id"])
+        return _Part(
+            counts=np.bincount(labels, minlength=k),
+            n_no_data=len(everyone) - table.num_rows,
+            sums=sums,
+            n_known=n_known,
+            sample=sample if rows.size == table.num_rows else sample.take(pa.array(rows)),
+            hashes=hashes,
+        )
+
+
+def _no_features(everyone: pa.ChunkedArray, names: Sequence[str]) -> pa.Table:
+    columns: dict[str, Any] = {"profile_id": pa.array([], everyone.type)}
+    return pa.table(columns | {name: pa.array([], pa.float64()) for name in names})
+
+
+def _assignments(
+    everyone: pa.ChunkedArray, with_data: pa.ChunkedArray, placed: Placement, names: Sequence[str]
+) -> pa.Table:
+    """One row for every profile of the bucket, ordered by id; those without events have no segment."""
+    n = len(everyone)
+    if len(with_data) == n:
+        places = np.arange(n)
+    else:
+        places = pc.index_in(with_data, value_set=everyone.combine_chunks()).to_numpy()
+    segment = np.full(n, NO_SEGMENT, np.int32)
+    distance, confidence = np.full(n, np.nan), np.full(n, np.nan)
+    segment[places], distance[places], confidence[places] = placed.segment_id, placed.distance, placed.confidence
+    missing = segment == NO_SEGMENT
+    name = pa.DictionaryArray.from_arrays(pa.array(segment, mask=missing), pa.array(names, pa.string()))
+    status = pa.DictionaryArray.from_arrays(pa.array(missing.astype(np.int8)), pa.array(["assigned", "no_data"]))
+    return pa.table(
+        {
+            "profile_id": everyone,
+            "segment_id": pa.array(segment),
+            "segment_name": name.cast(pa.string()),
+            "segment_status": status.cast(pa.string()),
+            "distance": pa.array(distance, mask=missing),
+            "confidence": pa.array(confidence, mask=missing),
+        }
+    )

@@ -1,0 +1,175 @@
+"""Segment cards: size, value, typical figures, and what sets a segment apart, in numbers and in words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.engine import Engine
+from gpuseg.matrix.transform import feature_values
+from gpuseg.segments.model import Model
+from gpuseg.segments.naming import phrase, summary, tastes
+from gpuseg.segments.totals import Totals
+
+VALUE_FEATURE = "amount_sum"
+_PROJECTED_POINTS = 1_500
+_PROJECTION_ROWS = 16_384
+_MOST_TRAITS = 5
+_CLEAR_EFFECT = 0.25
+
+
+def describe_segments(model: Model, totals: Totals, engine: Engine, *, as_of: str, timezone: str) -> dict[str, Any]:
+    """Content of `segments.json`.
+
+    Parameters
+    ----------
+    model : Model
+    totals : Totals
+        From `assign_profiles`.
+    engine : Engine
+    as_of, timezone : str
+        The run's.
+
+    Returns
+    -------
+    dict
+        JSON values; effect sizes are differences of means of the scaled matrix columns, in standard deviations.
+    """
+    n_assigned = int(totals.counts.sum())
+    cards = segment_cards(model, totals)
+    for card, name in zip(cards, model.names, strict=True):
+        card["name"] = name
+        card["summary"] = summary(card)
+    value = totals.sums.get(VALUE_FEATURE)
+    return {
+        "format": 1,
+        "method": model.method,
+        "as_of": as_of,
+        "timezone": timezone,
+        "n_profiles": n_assigned + totals.n_no_data,
+        "n_assigned": n_assigned,
+        "n_no_data": totals.n_no_data,
+        "n_segments": model.n_segments,
+        "value_feature": VALUE_FEATURE if value is not None else None,
+        "value_total": float(value.sum()) if value is not None else None,
+        "choice": dict(model.choice),
+        "features": [_feature(item, model, totals) for item in model.features],
+        "segments": cards,
+        "projection": _projection(model, totals.sample, engine),
+    }
+
+
+def segment_cards(model: Model, totals: Totals) -> list[dict[str, Any]]:
+    """One card a segment, in order of `segment_id`, without name and summary."""
+    effects = _effects(model)
+    features = [_feature(item, model, totals) for item in model.features]
+    return [_card(segment, model, totals, features, effects) for segment in range(model.n_segments)]
+
+
+def _effects(model: Model) -> dict[str, npt.NDArray[np.float64]]:
+    """Feature to effect size per segment."""
+    weights = np.array([column.weight for column in model.transform.columns])
+    scaled = model.means / weights
+    overall = (model.counts[:, None] * scaled).sum(axis=0) / model.counts.sum()
+    return {name: scaled[:, i] - overall[i] for i, name in enumerate(model.transform.features)}
+
+
+def _feature(item: Mapping[str, Any], model: Model, totals: Totals) -> dict[str, Any]:
+    name = item["name"]
+    columns = {column.feature: column for column in model.transform.columns}
+    column = columns.get(name)
+    known = int(totals.n_known[name].sum())
+    values = feature_values(totals.sample, name)
+    present = values[~np.isnan(values)]
+    return {
+        "name": name,
+        "family": item["family"],
+        "label": item["label"],
+        "unit": item["unit"],
+        "mean": float(totals.sums[name].sum() / known) if known else None,
+        "median": float(np.median(present)) if present.size else None,
+        "std": float(present.std()) if present.size else None,
+        "n_known": known,
+        "transform": column.transform if column else "none",
+        "used": column is not None,
+        "weight": column.weight if column else 0.0,
+    }
+
+
+def _card(
+    segment: int,
+    model: Model,
+    totals: Totals,
+    features: Sequence[Mapping[str, Any]],
+    effects: Mapping[str, npt.NDArray[np.float64]],
+) -> dict[str, Any]:
+    value = totals.sums.get(VALUE_FEATURE)
+    value_total = float(value.sum()) if value is not None else 0.0
+    mine = totals.sample.filter(pa.array(totals.sample["segment_id"].to_numpy() == segment))
+    figures = {}
+    for feature in features:
+        name = feature["name"]
+        known = int(totals.n_known[name][segment])
+        values = feature_values(mine, name)
+        present = values[~np.isnan(values)]
+        figures[name] = {
+            "mean": float(totals.sums[name][segment] / known) if known else None,
+            "median": float(np.median(present)) if present.size else None,
+            "effect_size": float(effects[name][segment]) if name in effects else None,
+        }
+    return {
+        "segment_id": segment,
+        "name": "",
+        "summary": "",
+        "n_profiles": int(totals.counts[segment]),
+        "profile_share": float(totals.counts[segment] / totals.counts.sum()),
+        "value_sum": float(value[segment]) if value is not None else None,
+        "value_share": float(value[segment] / value_total) if value is not None and value_total else None,
+        "features": figures,
+        "tastes": tastes(figures, features),
+        "distinguishing": _distinguishing(figures, features),
+    }
+
+
+def _distinguishing(
+    figures: Mapping[str, Mapping[str, Any]], features: Sequence[Mapping[str, Any]]
+) -> list[dict[str, Any]]:
+    """The clearest differences from everyone, at most one for each figure over all its windows."""
+    ranked = sorted(
+        (feature for feature in features if figures[feature["name"]]["effect_size"] is not None),
+        key=lambda feature: -abs(figures[feature["name"]]["effect_size"]),
+    )
+    traits: dict[str, dict[str, Any]] = {}
+    for feature in ranked:
+        figure = figures[feature["name"]]
+        base = feature["name"].rpartition("_")[0] if feature["name"].endswith("d") else feature["name"]
+        stem = base if any(other["name"] == base for other in features) else feature["name"]
+        if abs(figure["effect_size"]) < _CLEAR_EFFECT or stem in traits or len(traits) >= _MOST_TRAITS:
+            continue
+        traits[stem] = {
+            "feature": feature["name"],
+            "direction": "higher" if figure["effect_size"] > 0 else "lower",
+            "effect_size": figure["effect_size"],
+            "phrase": phrase(feature, figure["mean"]),
+        }
+    return list(traits.values())
+
+
+def _projection(model: Model, sample: pa.Table, engine: Engine) -> dict[str, Any] | None:
+    """First two principal components of the sampled matrix rows, for a picture."""
+    rows = model.transform.apply(sample.slice(0, _PROJECTION_ROWS))
+    n_components = min(2, *rows.shape)
+    pca = engine.device.estimator("pca", n_components=n_components, seed=model.seed)
+    points = np.zeros((len(rows), 2))
+    points[:, :n_components] = pca.fit_transform(rows.astype(np.float64))
+    labels = sample["segment_id"].to_numpy()
+    return {
+        "method": "pca",
+        "explained_variance_share": [round(float(share), 6) for share in pca.explained_variance_ratio_],
+        "points": [
+            [round(float(x), 4), round(float(y), 4), int(label)]
+            for (x, y), label in zip(points[:_PROJECTED_POINTS], labels, strict=False)
+        ],
+    }

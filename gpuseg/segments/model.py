@@ -1,0 +1,206 @@
+"""The model artefact: JSON and `.npy` files, never pickle."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.engine import Engine, open_engine
+from gpuseg.errors import IntegrityError, SchemaError
+from gpuseg.matrix.transform import MatrixTransform
+from gpuseg.sources.frames import frame_table
+from gpuseg.workspace.files import read_json, replacing, write_json
+from gpuseg.workspace.run_directory import open_version
+
+FORMAT = 1
+
+
+@dataclass(frozen=True, eq=False)
+class Model:
+    """What is needed to put a profile's features into a segment.
+
+    Parameters
+    ----------
+    transform : MatrixTransform
+        Features to matrix.
+    centers : float32 array, shape (n_segments, n_features)
+        Center of each segment, in order of `segment_id`.
+    counts : int64 array, shape (n_segments,)
+        Profiles of each segment in the fit.
+    means : float64 array, shape (n_segments, n_features)
+        Mean matrix row of each segment.
+    inertia : float
+        Sum of squared distances in the fit.
+    n_iter : int
+        Updates made.
+    choice : mapping
+        How the number of segments came about.
+    features : tuple of mapping
+        Name, family, label and unit of every feature.
+    method : str
+    seed : int
+    names : tuple of str
+        Name of each segment.
+    """
+
+    transform: MatrixTransform
+    centers: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int64]
+    means: npt.NDArray[np.float64]
+    inertia: float
+    n_iter: int
+    choice: Mapping[str, Any]
+    features: tuple[Mapping[str, Any], ...]
+    method: str
+    seed: int
+    names: tuple[str, ...] = ()
+
+    @property
+    def n_segments(self) -> int:
+        """Number of segments."""
+        return len(self.centers)
+
+    def save(self, folder: Path) -> None:
+        """Write the model's files."""
+        for name in ("centers", "counts", "means"):
+            with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as handle:
+                np.save(handle, getattr(self, name), allow_pickle=False)
+        write_json(
+            folder / "model.json",
+            {
+                "format": FORMAT,
+                "method": self.method,
+                "seed": self.seed,
+                "inertia": self.inertia,
+                "n_iter": self.n_iter,
+                "names": list(self.names),
+                "choice": dict(self.choice),
+                "features": [dict(feature) for feature in self.features],
+                "matrix": self.transform.as_dict(),
+            },
+        )
+
+    @classmethod
+    def read(cls, folder: Path) -> "Model":
+        """Read the files that `save` wrote.
+
+        Raises
+        ------
+        IntegrityError
+            If a file is missing, damaged or of another format.
+        """
+        content = read_json(folder / "model.json")
+        if content.get("format") != FORMAT:
+            raise IntegrityError(f"{folder / 'model.json'}: format {content.get('format')} is not {FORMAT}")
+        arrays = {}
+        for name in ("centers", "counts", "means"):
+            path = folder / f"{name}.npy"
+            try:
+                arrays[name] = np.load(path, allow_pickle=False)
+            except (OSError, ValueError) as error:
+                raise IntegrityError(f"{path}: cannot be read ({type(error).__name__})") from None
+        return cls(
+            transform=MatrixTransform.from_dict(content["matrix"]),
+            inertia=content["inertia"],
+            n_iter=content["n_iter"],
+            choice=content["choice"],
+            features=tuple(content["features"]),
+            method=content["method"],
+            seed=content["seed"],
+            names=tuple(content["names"]),
+            **arrays,
+        )
+
+    def place(self, features: pa.Table, engine: Engine) -> "Placement":
+        """Put feature rows into segments.
+
+        Parameters
+        ----------
+        features : Arrow table
+            Every feature of the matrix.
+        engine : Engine
+
+        Returns
+        -------
+        Placement
+        """
+        rows = engine.device.asarray(self.transform.apply(features))
+        found = engine.device.assign_accumulate(rows, engine.device.asarray(self.centers), want_labels=True)
+        nearest, second = (engine.device.to_host(a).astype(np.float64) for a in (found.nearest, found.second))
+        distance = np.sqrt(nearest)
+        with np.errstate(invalid="ignore"):
+            confidence = np.where(second > 0, 1.0 - distance / np.sqrt(second), 0.0)
+        labels = engine.device.to_host(found.labels).astype(np.int32)
+        return Placement(labels, distance, np.where(np.isinf(second), 1.0, confidence))
+
+    def predict(self, features: Any, *, engine: str = "auto") -> Any:
+        """Segments of profiles whose features are already built.
+
+        Parameters
+        ----------
+        features : pandas, Polars or Arrow table, shape (n_profiles, …)
+            Every feature of the model; other columns are ignored, `profile_id` is passed through.
+        engine : {"auto", "cpu", "gpu"}, default "auto"
+
+        Returns
+        -------
+        pandas.DataFrame
+            `profile_id` where given, `segment_id`, `segment_name`, `distance`, `confidence`.
+
+        Raises
+        ------
+        SchemaError
+            If a feature is missing.
+        """
+        table = frame_table(features, "features")
+        missing = [name for name in self.transform.features if name not in table.column_names]
+        if missing:
+            raise SchemaError(f"features: {len(missing)} columns are missing, first {missing[0]!r}")
+        with open_engine(engine=engine) as opened:
+            placed = self.place(table, opened)
+        columns = {"profile_id": table["profile_id"]} if "profile_id" in table.column_names else {}
+        columns |= {
+            "segment_id": pa.array(placed.segment_id),
+            "segment_name": pa.array([self.names[i] for i in placed.segment_id], pa.string()),
+            "distance": pa.array(placed.distance),
+            "confidence": pa.array(placed.confidence),
+        }
+        return pa.table(columns).to_pandas()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Segments of some rows.
+
+    Parameters
+    ----------
+    segment_id : int32 array, shape (n_rows,)
+    distance : float64 array, shape (n_rows,)
+        Euclidean distance to the segment's center, in the matrix.
+    confidence : float64 array, shape (n_rows,)
+        1 - distance to the nearest center / distance to the second-nearest: 0 half-way, 1 at the center.
+    """
+
+    segment_id: npt.NDArray[np.int32]
+    distance: npt.NDArray[np.float64]
+    confidence: npt.NDArray[np.float64]
+
+
+def load(path: str | Path) -> Model:
+    """The model of a run.
+
+    Parameters
+    ----------
+    path : str or Path
+        A run directory (its current version) or one version's folder.
+
+    Raises
+    ------
+    IntegrityError
+        If there is no finished run, or a file of it is damaged.
+    """
+    return Model.read(open_version(Path(path)).path / "model")

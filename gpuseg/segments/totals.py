@@ -1,0 +1,64 @@
+"""Sums over the profiles of each segment, from which cards are made."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.engine import Engine
+from gpuseg.matrix.transform import feature_values
+from gpuseg.segments.model import Model
+
+
+@dataclass(frozen=True)
+class Totals:
+    """What one pass over profiles found.
+
+    Parameters
+    ----------
+    counts : int64 array, shape (n_segments,)
+        Profiles of each segment.
+    n_no_data : int
+        Profiles without events.
+    sums : mapping of feature name to float64 array, shape (n_segments,)
+        Sum of the feature over the profiles that have it.
+    n_known : mapping of feature name to int64 array, shape (n_segments,)
+        How many have it.
+    sample : Arrow table
+        Features and `segment_id` of the sampled profiles, in canonical order, without ids.
+    """
+
+    counts: npt.NDArray[np.int64]
+    n_no_data: int
+    sums: Mapping[str, npt.NDArray[np.float64]]
+    n_known: Mapping[str, npt.NDArray[np.int64]]
+    sample: pa.Table
+
+
+def segment_sums(
+    table: pa.Table, names: Sequence[str], labels: npt.NDArray[np.int32], n_segments: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
+    """Sum and number of the known values of each feature by segment, both of shape (n_features, n_segments)."""
+    sums, n_known = np.zeros((len(names), n_segments)), np.zeros((len(names), n_segments), np.int64)
+    for position, name in enumerate(names):
+        values = feature_values(table, name)
+        known = ~np.isnan(values)
+        sums[position] = np.bincount(labels[known], weights=values[known], minlength=n_segments)
+        n_known[position] = np.bincount(labels[known], minlength=n_segments)
+    return sums, n_known
+
+
+def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:
+    """Totals of the sampled profiles alone, with the counts of the whole fit; enough to find names."""
+    labels = model.place(sample, engine).segment_id
+    names = [feature["name"] for feature in model.features]
+    sums, n_known = segment_sums(sample, names, labels, model.n_segments)
+    return Totals(
+        counts=model.counts,
+        n_no_data=0,
+        sums=dict(zip(names, sums, strict=True)),
+        n_known=dict(zip(names, n_known, strict=True)),
+        sample=sample.append_column("segment_id", pa.array(labels)),
+    )
