@@ -1,0 +1,368 @@
+"""The only file that knows the order of the stages, and when a committed stage can be taken as it is."""
+
+import datetime as dt
+import hashlib
+import platform
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from typing import Any
+
+from gpuseg import __version__, stages
+from gpuseg.config import Config, as_json, load_config, parse_config
+from gpuseg.engine import Engine, open_engine
+from gpuseg.errors import ConfigError, GpusegError
+from gpuseg.features.registry import check_families
+from gpuseg.sources.plan import Plans, plan_sources
+from gpuseg.sources.zones import tzdata_version
+from gpuseg.workspace.files import read_json, read_table
+from gpuseg.workspace.run_directory import RunDirectory, StageRecord, Version, open_version
+
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "numba")
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One stage.
+
+    Parameters
+    ----------
+    name : str
+    execute : callable
+        Does the work and returns its facts.
+    outputs : tuple of str
+        Files and folders it writes, relative to the version.
+    settings : callable
+        The text of all settings, and only those, that decide its output besides its input.
+    """
+
+    name: str
+    execute: Callable[[stages.Job], stages.Facts]
+    outputs: tuple[str, ...]
+    settings: Callable[[Config, Plans], str]
+
+
+STAGES = (
+    Stage("validate", stages.validate, ("quality.json", "state"), lambda c, p: _source_settings(c, p)),
+    Stage(
+        "features",
+        stages.features,
+        ("features",),
+        lambda c, _: f"{c.features.windows_days}{c.features.families}{c.features.drop}{sorted(c.features.weights)}",
+    ),
+    Stage(
+        "fit",
+        stages.fit,
+        ("model",),
+        lambda c, _: "".join([str(c.run.seed), as_json(c.features), as_json(c.matrix), as_json(c.cluster)]),
+    ),
+    Stage("assign", stages.assign, ("assignments", "segments.json"), lambda _c, _p: ""),
+    Stage("report", stages.report, ("report.html",), lambda c, _: c.run.name),
+)
+STAGE_NAMES = tuple(stage.name for stage in STAGES)
+
+
+class Progress:
+    """What a caller may want to see while stages run; this one shows nothing."""
+
+    def start(self, stage: str, n_buckets: int) -> None:
+        """Announce that a stage begins."""
+
+    def advance(self, step: str, n: int) -> None:
+        """Announce that `n` more rows (step "read"), passes ("fit") or buckets (other steps) are done."""
+
+    def finish(self, stage: str, seconds: float, *, reused: bool) -> None:
+        """Announce that a stage is committed."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A finished version of a run.
+
+    Parameters
+    ----------
+    path : Path
+        The version's folder.
+    """
+
+    path: Path
+
+    @property
+    def version(self) -> str:
+        """Name of the version, such as "v0001"."""
+        return self.path.name
+
+    @property
+    def segments(self) -> dict[str, Any]:
+        """Content of `segments.json`."""
+        content: dict[str, Any] = read_json(self.path / "segments.json")
+        return content
+
+    @property
+    def quality(self) -> dict[str, Any]:
+        """Content of `quality.json`."""
+        content: dict[str, Any] = read_json(self.path / "quality.json")
+        return content
+
+    @property
+    def model(self) -> Any:
+        """The model, for `predict`."""
+        from gpuseg.segments.model import Model
+
+        return Model.read(self.path / "model")
+
+    def assignments(self) -> Any:
+        """Segment of every profile, as a pandas DataFrame."""
+        return self._frame("assignments")
+
+    def features(self) -> Any:
+        """Features of every profile with events, as a pandas DataFrame."""
+        return self._frame("features")
+
+    def _frame(self, folder: str) -> Any:
+        import pyarrow as pa
+
+        files = sorted((self.path / folder).glob("*.parquet"))
+        return pa.concat_tables([read_table(file) for file in files]).to_pandas()
+
+
+def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str, Any] | None = None) -> Run:
+    """Run every stage into a new version.
+
+    Parameters
+    ----------
+    config : str, Path, mapping or Config
+        Path of a YAML file, or its content; relative paths in a mapping start at the current folder.
+    frames : mapping of source name to frame, optional
+        pandas, Polars or Arrow tables for the sources without a `uri`.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    GpusegError
+        See `gpuseg.errors`; the version that was current before stays as it was.
+    """
+    return execute(read_config(config), frames=frames).run
+
+
+def read_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
+    """A checked configuration from whatever names it."""
+    if isinstance(config, Config):
+        return config
+    return load_config(config) if isinstance(config, str | Path) else parse_config(dict(config))
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What `execute` did.
+
+    Parameters
+    ----------
+    version : Version
+    records : tuple of StageRecord
+        Committed stages of the version, in order.
+    executed : tuple of str
+        Names of those that ran now.
+    reason : str
+        Why the device is the one it is.
+    """
+
+    version: Version
+    records: tuple[StageRecord, ...]
+    executed: tuple[str, ...]
+    reason: str
+
+    @property
+    def run(self) -> Run:
+        """The version as a finished run."""
+        return Run(self.version.path)
+
+    @property
+    def warnings(self) -> list[str]:
+        """Every stage's warnings, once each."""
+        return list(dict.fromkeys(note for record in self.records for note in record.facts.get("warnings", ())))
+
+
+def execute(
+    config: Config,
+    *,
+    frames: Mapping[str, Any] | None = None,
+    until: str = "report",
+    fresh: bool = True,
+    progress: Progress | None = None,
+) -> Outcome:
+    """Run stages up to and including `until`.
+
+    Parameters
+    ----------
+    config : Config
+    frames : mapping, optional
+        Frames by source name.
+    until : str
+        Last stage to run.
+    fresh : bool
+        True runs every stage into a new version. False goes on with an unfinished version, and takes committed
+        stages, of it or of the current version, whose inputs and settings did not change.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Outcome
+
+    Raises
+    ------
+    GpusegError
+    """
+    progress = progress or Progress()
+    check_families(config.features)
+    with open_engine(engine=config.run.engine, executor=config.run.executor) as engine:
+        plans = plan_sources(config, frames)
+        keys = stage_keys(config, plans)
+        directory = RunDirectory(Path(config.run.out))
+        with directory.locked():
+            current = directory.current()
+            if not fresh and current is not None and directory.unfinished() is None:
+                records = _matching(current, keys, until)
+                if records is not None:
+                    return Outcome(current, records, (), engine.reason)
+            version = _open(directory, fresh=fresh)
+            try:
+                outcome = _run_stages(config, plans, engine, version, None if fresh else current, keys, until, progress)
+                if until == STAGE_NAMES[-1]:
+                    directory.publish(version, _manifest(config, plans, engine, version, frames), outcome.records)
+            except (GpusegError, KeyboardInterrupt):
+                shutil.rmtree(version.scratch, ignore_errors=True)
+                if version.stage(STAGE_NAMES[0]) is None:
+                    directory.discard(version)
+                raise
+    return outcome
+
+
+def stage_keys(config: Config, plans: Plans) -> dict[str, str]:
+    """For every stage, a hash of all that decides its output: the code's version, settings, and the stage before."""
+    keys: dict[str, str] = {}
+    before = ""
+    for stage in STAGES:
+        text = "\n".join([__version__, stage.name, before, stage.settings(config, plans)])
+        before = keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()
+    return keys
+
+
+def open_run(path: str | Path) -> Run:
+    """The finished run that a path means.
+
+    Raises
+    ------
+    IntegrityError
+        If there is none.
+    """
+    return Run(open_version(Path(path)).path)
+
+
+def _open(directory: RunDirectory, *, fresh: bool) -> Version:
+    unfinished = directory.unfinished()
+    if unfinished is not None and fresh:
+        directory.discard(unfinished)
+        unfinished = None
+    if unfinished is not None:
+        shutil.rmtree(unfinished.scratch, ignore_errors=True)
+    return unfinished or directory.begin()
+
+
+def _matching(version: Version, keys: Mapping[str, str], until: str) -> tuple[StageRecord, ...] | None:
+    """The records of a version up to a stage, if every one was made from the same inputs and settings."""
+    records = []
+    for name in STAGE_NAMES[: STAGE_NAMES.index(until) + 1]:
+        record = version.stage(name)
+        if record is None or record.key != keys[name]:
+            return None
+        records.append(record)
+    return tuple(records)
+
+
+def _run_stages(
+    config: Config,
+    plans: Plans,
+    engine: Engine,
+    version: Version,
+    donor: Version | None,
+    keys: Mapping[str, str],
+    until: str,
+    progress: Progress,
+) -> Outcome:
+    records: list[StageRecord] = []
+    executed: list[str] = []
+    for position, stage in enumerate(STAGES[: STAGE_NAMES.index(until) + 1]):
+        record = version.stage(stage.name)
+        if record is None or record.key != keys[stage.name]:
+            for later in reversed(STAGES[position:]):
+                version.drop_stage(later.name, later.outputs)
+            given = donor.stage(stage.name) if donor is not None else None
+            if donor is not None and given is not None and given.key == keys[stage.name]:
+                record = version.adopt_stage(given, donor)
+            else:
+                job = stages.Job(config, engine, plans, version, {r.stage: r.facts for r in records}, progress.advance)
+                record = _execute_stage(stage, job, keys[stage.name], progress)
+                executed.append(stage.name)
+        if stage.name not in executed:
+            progress.finish(stage.name, 0.0, reused=True)
+        records.append(record)
+    return Outcome(version, tuple(records), tuple(executed), engine.reason)
+
+
+def _execute_stage(stage: Stage, job: stages.Job, key: str, progress: Progress) -> StageRecord:
+    progress.start(stage.name, job.plans.n_buckets)
+    begun = time.perf_counter()
+    facts = stage.execute(job)
+    seconds = time.perf_counter() - begun
+    record = job.version.commit_stage(stage.name, key=key, seconds=seconds, outputs=stage.outputs, facts=facts)
+    progress.finish(stage.name, seconds, reused=False)
+    return record
+
+
+def _source_settings(config: Config, plans: Plans) -> str:
+    """Everything that decides the state: what is read, how, up to when, and the data's own marks."""
+    run_section = config.run
+    parts = [str(run_section.as_of), run_section.timezone, str(run_section.amount_scale), str(plans.n_buckets)]
+    parts += [as_json(config.quality), tzdata_version()]
+    for source in config.sources:
+        parts += [as_json(source), plans.fingerprints[source.name]]
+    return "\n".join(parts)
+
+
+def _manifest(
+    config: Config, plans: Plans, engine: Engine, version: Version, frames: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    if frames is not None and not isinstance(frames, Mapping):
+        raise ConfigError("frames must be a mapping of source name to frame")
+    settings = config.model_dump(mode="json")
+    libraries = {}
+    for name in _LIBRARIES:
+        try:
+            libraries[name] = package_version(name)
+        except PackageNotFoundError:
+            continue
+    return {
+        "format": 1,
+        "gpuseg": __version__,
+        "version": version.name,
+        "name": config.run.name,
+        "created_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "device": engine.device.name,
+        "executor": config.run.executor,
+        "seed": config.run.seed,
+        "config": settings,
+        "config_sha256": hashlib.sha256(as_json(config).encode()).hexdigest(),
+        "python": platform.python_version(),
+        "libraries": libraries,
+        "tzdata": tzdata_version(),
+        "inputs": {plan.source: list(plan.files) for plan in plans.reads},
+        "n_buckets": plans.n_buckets,
+    }
