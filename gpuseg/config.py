@@ -6,6 +6,7 @@ A key that is not defined here is refused; nothing is accepted and ignored.
 import datetime as dt
 import difflib
 import json
+import os
 import zoneinfo
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -285,7 +286,7 @@ def _rebased(config: Config, base: Path) -> Config:
     def absolute(location: str | None) -> str | None:
         if location is None or "://" in location or Path(location).is_absolute():
             return location
-        return str(base / location)
+        return os.path.normpath(base / location)
 
     run = config.run.model_copy(update={"out": absolute(config.run.out)})
     sources = tuple(s.model_copy(update={"uri": absolute(s.uri)}) for s in config.sources)

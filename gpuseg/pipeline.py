@@ -15,8 +15,9 @@ from typing import Any
 from gpuseg import __version__, stages
 from gpuseg.config import Config, as_json, load_config, parse_config
 from gpuseg.engine import Engine, open_engine
-from gpuseg.errors import ConfigError, GpusegError
+from gpuseg.errors import ConfigError
 from gpuseg.features.registry import check_families
+from gpuseg.progress import Progress
 from gpuseg.sources.plan import Plans, plan_sources
 from gpuseg.sources.zones import tzdata_version
 from gpuseg.workspace.files import read_json, read_table
@@ -64,19 +65,6 @@ STAGES = (
     Stage("report", stages.report, ("report.html",), lambda c, _: c.run.name),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
-
-
-class Progress:
-    """What a caller may want to see while stages run; this one shows nothing."""
-
-    def start(self, stage: str, n_buckets: int) -> None:
-        """Announce that a stage begins."""
-
-    def advance(self, step: str, n: int) -> None:
-        """Announce that `n` more rows (step "read"), passes ("fit") or buckets (other steps) are done."""
-
-    def finish(self, stage: str, seconds: float, *, reused: bool) -> None:
-        """Announce that a stage is committed."""
 
 
 @dataclass(frozen=True)
@@ -237,12 +225,50 @@ def execute(
                 outcome = _run_stages(config, plans, engine, version, None if fresh else current, keys, until, progress)
                 if until == STAGE_NAMES[-1]:
                     directory.publish(version, _manifest(config, plans, engine, version, frames), outcome.records)
-            except (GpusegError, KeyboardInterrupt):
+            except BaseException:
                 shutil.rmtree(version.scratch, ignore_errors=True)
                 if version.stage(STAGE_NAMES[0]) is None:
                     directory.discard(version)
                 raise
     return outcome
+
+
+def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: bool = True) -> dict[str, Any]:
+    """What `execute` would do, as JSON values; nothing is written.
+
+    Raises
+    ------
+    GpusegError
+        Where the configuration, the files or their columns already tell that a run would fail.
+    """
+    check_families(config.features)
+    with open_engine(engine=config.run.engine, executor=config.run.executor) as engine:
+        plans = plan_sources(config, frames)
+        keys = stage_keys(config, plans)
+        directory = RunDirectory(Path(config.run.out))
+        versions = directory.versions()
+        unfinished, current = directory.unfinished(), directory.current()
+        given = [] if fresh else [version for version in (unfinished, current) if version is not None]
+        needed, valid = {}, True
+        for stage in STAGE_NAMES:
+            records = [version.stage(stage) for version in given]
+            valid = valid and any(record is not None and record.key == keys[stage] for record in records)
+            needed[stage] = not valid
+        number = int(versions[-1].name[1:]) + 1 if versions else 1
+        name = unfinished.name if unfinished is not None and not fresh else f"v{number:04d}"
+        if not any(needed.values()) and current is not None:
+            name = current.name
+        return {
+            "out": config.run.out,
+            "version": name,
+            "engine": engine.reason,
+            "n_buckets": plans.n_buckets,
+            "sources": [
+                {"name": p.source, "kind": p.kind, "format": p.format, "n_files": len(p.files)} for p in plans.reads
+            ],
+            "n_bytes": plans.n_bytes,
+            "stages": needed,
+        }
 
 
 def stage_keys(config: Config, plans: Plans) -> dict[str, str]:

@@ -1,0 +1,47 @@
+"""Verbs that look at a finished run."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gpuseg.cli import console
+
+RunPath = Annotated[
+    Path, typer.Argument(metavar="RUN", help="A run directory, or one version's folder.", show_default=False)
+]
+
+
+def describe(
+    run: RunPath,
+    segment: Annotated[int | None, typer.Option("--segment", help="Only this segment.")] = None,
+) -> None:
+    """Show the segment cards."""
+    from gpuseg.errors import ConfigError
+    from gpuseg.pipeline import open_run
+    from gpuseg.segments.text import card_text
+
+    opened = open_run(run)
+    content = opened.segments
+    cards = content["segments"]
+    if segment is not None:
+        cards = [card for card in cards if card["segment_id"] == segment]
+        if not cards:
+            raise ConfigError(f"--segment {segment}: the segments are 0 to {content['n_segments'] - 1}")
+    if console.settings.json:
+        print(json.dumps(content | {"segments": cards}, ensure_ascii=False))
+        return
+    print("\n\n".join(card_text(card, content["features"]) for card in cards))
+
+
+def verify(run: RunPath) -> None:
+    """Check every file of a run against its checksum."""
+    from gpuseg.workspace.run_directory import open_version
+
+    version = open_version(run)
+    n_files = version.verify()
+    console.show(
+        f"{version.name}: {n_files} files are as they were committed",
+        {"ok": True, "version": version.name, "n_files": n_files},
+    )

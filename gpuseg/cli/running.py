@@ -1,0 +1,118 @@
+"""Verbs that run stages."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gpuseg.cli import console
+
+ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.", show_default=False)]
+Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished version.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
+
+
+def run(config: ConfigPath, resume: Resume = False, dry_run: DryRun = False) -> None:  # noqa: FBT002
+    """Run every stage, in order, into a new version."""
+    from gpuseg.pipeline import STAGE_NAMES, preview, read_config
+
+    checked = read_config(config)
+    if dry_run:
+        plan = preview(checked, fresh=not resume)
+        console.show(_plan_text(plan), {"ok": True, **plan})
+        return
+    _stages(checked, until=STAGE_NAMES[-1], fresh=not resume)
+
+
+def validate(config: ConfigPath) -> None:
+    """Read every source, check every value, and keep the state."""
+    _one(config, "validate")
+
+
+def features(config: ConfigPath) -> None:
+    """Build the features."""
+    _one(config, "features")
+
+
+def fit(config: ConfigPath) -> None:
+    """Fit the segments."""
+    _one(config, "fit")
+
+
+def assign(config: ConfigPath) -> None:
+    """Put every profile into its segment."""
+    _one(config, "assign")
+
+
+def report(config: ConfigPath) -> None:
+    """Write the report; with it the version is complete and becomes the current one."""
+    _one(config, "report")
+
+
+def demo() -> None:
+    """Run the whole pipeline on the real Complete Journey data, into runs/demo."""
+    from gpuseg.demo import prepare
+    from gpuseg.pipeline import STAGE_NAMES, read_config
+
+    config = prepare(Path("runs"))
+    _stages(read_config(config), until=STAGE_NAMES[-1], fresh=True)
+    if not console.settings.json:
+        print(f"\nTo try other settings, edit {config} and run: gpuseg run {config}")
+
+
+def _one(path: Path, stage: str) -> None:
+    from gpuseg.pipeline import read_config
+
+    _stages(read_config(path), until=stage, fresh=False)
+
+
+def _stages(config: Any, *, until: str, fresh: bool) -> None:
+    from gpuseg.pipeline import STAGE_NAMES, execute
+
+    outcome = execute(config, until=until, fresh=fresh, progress=console.progress())
+    if console.settings.verbose:
+        console.note(f"ran on {outcome.reason}")
+    for warning in outcome.warnings:
+        console.note(f"warning: {warning}")
+    content = {
+        "ok": True,
+        "version": outcome.version.name,
+        "path": str(outcome.version.path),
+        "complete": outcome.version.is_complete,
+        "executed": list(outcome.executed),
+        "stages": {record.stage: dict(record.facts) for record in outcome.records},
+        "warnings": outcome.warnings,
+        "engine": outcome.reason,
+    }
+    if until != STAGE_NAMES[-1]:
+        done = "done" if until in outcome.executed else "already committed, nothing changed"
+        console.show(f"{until}: {done} in {outcome.version.path}", content)
+        return
+    segments = outcome.run.segments
+    content["segments"] = [
+        {key: card[key] for key in ("segment_id", "name", "n_profiles", "profile_share", "value_share")}
+        for card in segments["segments"]
+    ]
+    console.show(_result_text(outcome.version.path, segments), content)
+
+
+def _result_text(folder: Path, segments: dict[str, Any]) -> str:
+    lines = [f"{segments['n_assigned']:,} profiles in {segments['n_segments']} segments"]
+    if segments["n_no_data"]:
+        lines[0] += f", {segments['n_no_data']:,} without events"
+    width = max(len(card["name"]) for card in segments["segments"])
+    for card in segments["segments"]:
+        value = "" if card["value_share"] is None else f"  {card['value_share']:6.1%} of sales"
+        lines.append(f"  {card['segment_id']:>3}  {card['name']:<{width}}  {card['profile_share']:6.1%}{value}")
+    lines += [f"Report: {folder / 'report.html'}", f"Assignments: {folder / 'assignments'}"]
+    return "\n".join(lines)
+
+
+def _plan_text(plan: dict[str, Any]) -> str:
+    verb = "Would write" if any(plan["stages"].values()) else "Nothing to do: complete is"
+    lines = [f"{verb} {plan['version']} in {plan['out']} on {plan['engine']}"]
+    for source in plan["sources"]:
+        lines.append(f"  read {source['name']} ({source['kind']}, {source['format']}): {source['n_files']} files")
+    lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB in all; profiles in {plan['n_buckets']} buckets")
+    lines += [f"  {stage}: {'run' if needed else 'take as committed'}" for stage, needed in plan["stages"].items()]
+    return "\n".join(lines)
