@@ -1,0 +1,62 @@
+# `make` alone prints this help. Every target sets up what it needs from a bare Python 3.11+.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
+	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
+VENV ?= .venv
+RANGES_VENV ?= .venv-gpu-ranges
+WORKERS ?= auto
+BIN := $(VENV)/bin
+PIP := -m pip --disable-pip-version-check --quiet install
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-slow test-ranges check lint types bench clean
+
+help:  ## Print this help
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(VENV)/.demo  ## Segment the real customers of a grocer, into runs/demo
+	@$(BIN)/gpuseg demo
+
+test: $(VENV)/.dev  ## Run the fast tests
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+
+test-slow: $(VENV)/.dev  ## Run the slow tests
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu"
+
+test-ranges: $(RANGES_VENV)/.dev  ## Run the fast tests with the versions that RAPIDS needs
+	@$(RANGES_VENV)/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+
+check: lint types test test-slow  ## Everything that must hold before a commit lands
+
+lint: $(VENV)/.dev  ## Check format and style
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+
+types: $(VENV)/.dev  ## Check types
+	@$(BIN)/mypy
+
+bench: $(VENV)/.dev  ## Measure against what a user would write, into bench/results
+	@$(BIN)/python bench/end_to_end.py
+
+clean:  ## Remove environments and caches
+	rm -rf $(VENV) $(RANGES_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/bin/python:
+	@test -n "$(PYTHON)" || { echo "gpuseg needs Python 3.11 or newer; set PYTHON=/path/to/python" >&2; exit 1; }
+	@echo "Setting up $(VENV) (once)"
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python $(PIP) -e '.[demo]'
+	@touch $@
+
+$(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
+	@$(BIN)/python $(PIP) -e '.[demo,dev]'
+	@touch $@ $(VENV)/.demo
+
+$(RANGES_VENV)/.dev: pyproject.toml constraints-gpu.txt
+	@echo "Setting up $(RANGES_VENV) (once)"
+	@$(PYTHON) -m venv $(RANGES_VENV)
+	@$(RANGES_VENV)/bin/python $(PIP) -c constraints-gpu.txt -e '.[demo,dev,dask]'
+	@touch $@
