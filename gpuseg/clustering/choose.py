@@ -139,9 +139,14 @@ def _elbow(candidates: Sequence[Candidate]) -> Candidate:
     return max(candidates, key=depth)
 
 
-def n_distinct(rows: npt.NDArray[Any]) -> int:
-    """Number of distinct rows."""
-    return int(np.unique(rows, axis=0).shape[0])
+def n_distinct(rows: npt.NDArray[Any], *, enough: int) -> int:
+    """Number of distinct rows, or `enough` where it is at least that."""
+    found = 0
+    for n in (min(len(rows), 4 * enough), len(rows)):
+        found = int(np.unique(rows[:n], axis=0).shape[0])
+        if found >= enough or n == len(rows):
+            break
+    return min(found, enough)
 
 
 def _try(

@@ -194,10 +194,12 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     def _count(self, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
         if not isinstance(self.init, str):
             return len(self.init)
-        distinct = n_distinct(sample)
+        wanted = _AUTO_RANGE[1] if self.n_segments == "auto" else int(self.n_segments)
+        distinct = n_distinct(sample, enough=wanted)
+        if distinct < wanted and len(sample) < len(rows):
+            distinct = n_distinct(rows, enough=wanted)
         if self.n_segments != "auto":
-            wanted = int(self.n_segments)
-            if wanted > distinct and (len(sample) == len(rows) or wanted > n_distinct(rows)):
+            if wanted > distinct:
                 raise ClusteringError(
                     f"n_segments={self.n_segments} is more than the {distinct} distinct rows of X "
                     f"(n_samples={len(rows)}); ask for fewer segments"

@@ -26,7 +26,11 @@ class Device(Protocol):
     def aggregate(
         self, kind: str, events: "Mapping[str, pa.Table]", categories: Sequence[str]
     ) -> "dict[str, pa.Table]":
-        """Reduce all rows of one kind in one bucket to state tables in host memory (hot kernel)."""
+        """Reduce all rows of one kind in one bucket to state tables in host memory (hot kernel).
+
+        Kinds with attributes come one source at a time. The table "profiles" holds the distinct profiles in order of
+        their ids, with a column `in_SOURCE` for every source; it is not kept.
+        """
 
     def evaluate(self, state: "Mapping[str, pa.Table]", features: "Mapping[str, Expression]") -> "pa.Table":
         """Feature columns, in host memory, of every profile that the state tables hold, ordered by id."""

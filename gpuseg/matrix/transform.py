@@ -186,5 +186,6 @@ def _heavy_tailed(values: npt.NDArray[np.float64]) -> bool:
 
 def _skewness(values: npt.NDArray[np.float64]) -> float:
     gaps = values - values.mean()
-    spread = float(np.sqrt((gaps * gaps).mean()))
-    return float((gaps**3).mean() / spread**3) if spread > 0 else 0.0
+    squares = gaps * gaps
+    spread = float(np.sqrt(squares.mean()))
+    return float((squares * gaps).mean() / spread**3) if spread > 0 else 0.0

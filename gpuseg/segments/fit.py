@@ -136,7 +136,8 @@ def _fit_matrix(
 
 def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], variance: float) -> Choice:
     section = config.cluster
-    distinct = n_distinct(rows)
+    low, high = section.segments_range
+    distinct = n_distinct(rows, enough=high if section.segments == "auto" else section.segments)
     if section.segments != "auto":
         if section.segments > distinct:
             raise ConfigError(
@@ -144,7 +145,6 @@ def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], varia
                 f"nearest valid: {distinct}"
             )
         return Choice(section.segments, section.segments, f"{section.segments} segments were asked for")
-    low, high = section.segments_range
     candidates = [k for k in range(low, high + 1) if k <= distinct and k < len(rows)]
     if not candidates:
         few = min(distinct, 2)

@@ -11,7 +11,7 @@ import pyarrow as pa
 from gpuseg.engine import Engine
 from gpuseg.workspace.files import read_table
 
-SAMPLE_PROFILES = 262_144
+SAMPLE_PROFILES = 131_072
 _MARGIN = 1.1
 
 

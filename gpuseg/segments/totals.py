@@ -42,11 +42,16 @@ def segment_sums(
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
     """Sum and number of the known values of each feature by segment, both of shape (n_features, n_segments)."""
     sums, n_known = np.zeros((len(names), n_segments)), np.zeros((len(names), n_segments), np.int64)
+    everyone = np.bincount(labels, minlength=n_segments)
     for position, name in enumerate(names):
         values = feature_values(table, name)
-        known = ~np.isnan(values)
-        sums[position] = np.bincount(labels[known], weights=values[known], minlength=n_segments)
-        n_known[position] = np.bincount(labels[known], minlength=n_segments)
+        if table[name].null_count:
+            known = ~np.isnan(values)
+            sums[position] = np.bincount(labels[known], weights=values[known], minlength=n_segments)
+            n_known[position] = np.bincount(labels[known], minlength=n_segments)
+        else:
+            sums[position] = np.bincount(labels, weights=values, minlength=n_segments)
+            n_known[position] = everyone
     return sums, n_known
 
 

@@ -1,7 +1,7 @@
 """Reads every source once into buckets and reduces each bucket to the state that is kept."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,6 +13,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.program import ReadPlan, Tally
 from gpuseg.engine.spill import Spill
 from gpuseg.sources.plan import Plans
+from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.files import write_table
 
 STATE = "state"
@@ -97,16 +98,15 @@ class _Reducer:
         found = Ingested()
         if not events:
             return found
-        categories = self.spill.categories
-        for kind in dict.fromkeys(plan.kind for plan in self.reads):
-            mine = {p.source: events[p.source] for p in self.reads if p.kind == kind and p.source in events}
-            if not mine:
-                continue
-            for name, table in self.engine.device.aggregate(kind, mine, categories).items():
+        known = []
+        for kind, mine in _by_kind(self.reads, events):
+            tables = self.engine.device.aggregate(kind, mine, self.spill.categories)
+            known.append(tables.pop("profiles"))
+            for name, table in tables.items():
                 write_table(bucket_file(self.folder / name, bucket), table)
                 if name == "purchases.cells":
                     found.categories = _lines_per_category(table)
-        profiles = _profiles(events, names)
+        profiles = _profiles(known, names)
         write_table(bucket_file(self.folder / "profiles", bucket), profiles)
         found.n_profiles = profiles.num_rows
         found.profiles_per_source = {name: pc.sum(profiles[f"in_{name}"]).as_py() for name in names}
@@ -125,14 +125,32 @@ def bucket_files(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet")) if folder.is_dir() else []
 
 
-def _profiles(events: Mapping[str, pa.Table], sources: Sequence[str]) -> pa.Table:
+def _by_kind(reads: Sequence[ReadPlan], events: Mapping[str, pa.Table]) -> Iterator[tuple[str, dict[str, pa.Table]]]:
+    """The rows of a bucket, all sources of an event kind together, sources with attributes one by one."""
+    groups: dict[str, tuple[str, dict[str, pa.Table]]] = {}
+    for plan in reads:
+        if plan.source in events:
+            key = plan.source if KINDS[plan.kind].has_attributes else plan.kind
+            groups.setdefault(key, (plan.kind, {}))[1][plan.source] = events[plan.source]
+    yield from groups.values()
+
+
+def _profiles(known: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table:
     """Every profile of a bucket, in order of its id, and which sources know it."""
-    seen = {source: pc.unique(table["profile_id"]) for source, table in events.items()}
-    together = pc.unique(pa.chunked_array(list(seen.values())))
-    profiles = together.take(pc.sort_indices(together))
-    nobody = pa.array([], profiles.type)
+    profiles = known[0]["profile_id"]
+    if len(known) > 1:
+        together = pc.unique(pa.chunked_array([chunk for table in known for chunk in table["profile_id"].chunks]))
+        profiles = together.take(pc.sort_indices(together))
     columns = {"profile_id": profiles}
-    columns |= {f"in_{source}": pc.is_in(profiles, value_set=seen.get(source, nobody)) for source in sources}
+    for source in sources:
+        tables = [table for table in known if f"in_{source}" in table.column_names]
+        if not tables:
+            columns[f"in_{source}"] = pa.array(np.zeros(len(profiles), np.bool_))
+        elif len(known) == 1:
+            columns[f"in_{source}"] = tables[0][f"in_{source}"]
+        else:
+            mine = tables[0].filter(tables[0][f"in_{source}"])["profile_id"]
+            columns[f"in_{source}"] = pc.is_in(profiles, value_set=mine)
     return pa.table(columns)
 
 

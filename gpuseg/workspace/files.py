@@ -14,9 +14,6 @@ import pyarrow.parquet as pq
 from gpuseg.errors import IntegrityError, WorkspaceError
 
 _HASH_BLOCK_BYTES = 1 << 20
-# Columns of the state and of feature files, by the encoding that suits them; others take Parquet's default.
-_DELTA = {"day", "first_us", "last_us", "order_us"}
-_REPEATING = {"category", "n_lines", "source", "segment_name", "segment_status"}
 
 
 @contextmanager
@@ -83,23 +80,25 @@ def write_table(path: Path, table: pa.Table) -> None:
 
     Equal tables give equal bytes: no clock, path or host is written.
     """
-    dictionary = [name for name in table.column_names if name in _REPEATING]
-    encodings = {name: "DELTA_BINARY_PACKED" for name in table.column_names if name in _DELTA}
-    ids = table.schema.field("profile_id").type if "profile_id" in table.column_names else None
-    if ids is not None and pa.types.is_integer(ids):
-        encodings["profile_id"] = "DELTA_BINARY_PACKED"
-    elif ids is not None:
-        encodings["profile_id"] = "DELTA_BYTE_ARRAY"
+    encodings, compression, dictionary = {}, {}, []
+    for field in table.schema:
+        # Integers pack best as differences, without a second pass; everything else gains from a light compressor.
+        compression[field.name] = "none" if pa.types.is_integer(field.type) else "lz4"
+        if pa.types.is_integer(field.type):
+            encodings[field.name] = "DELTA_BINARY_PACKED"
+        elif field.name == "profile_id":
+            encodings[field.name] = "DELTA_BYTE_ARRAY"
+        elif not pa.types.is_floating(field.type):
+            dictionary.append(field.name)
     with replacing(path) as temporary:
         pq.write_table(
             table,
             temporary,
-            compression="lz4",
+            compression=compression or "none",
             use_dictionary=dictionary,
             column_encoding=encodings or None,
             write_page_checksum=True,
-            write_statistics=["profile_id", "day"] if ids is not None else False,
-            store_schema=True,
+            write_statistics=["profile_id"] if "profile_id" in table.column_names else False,
         )
 
 

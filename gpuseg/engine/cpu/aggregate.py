@@ -1,7 +1,7 @@
 """`aggregate` on the CPU: all rows of one bucket to the state tables that are kept."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +11,8 @@ import pyarrow.compute as pc
 from gpuseg.engine.cpu.cells import day_cells, distinct_orders, group_by_rank, sum_overflows
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.errors import InvalidValueError
+
+Grouping: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
@@ -29,7 +31,8 @@ def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str
     dict of Arrow tables
         "purchases.cells": one row per (profile, day, category) with `n_lines`, `amount_minor`, `first_us`,
         `last_us`. "purchases.orders": one row per (profile, source, order) with the day of its first line; an order
-        without an id is the distinct time `order_us`.
+        without an id is the distinct time `order_us`. "profiles": the distinct profiles, and whether each source
+        knows them.
     """
     sources = sorted(events)
     lines = pa.concat_tables([_lines(events[source]) for source in sources])
@@ -43,9 +46,12 @@ def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str
             f"{', '.join(sources)}: the amounts add up to more than 2^63 minor units; lower run.amount_scale"
         )
     cells = day_cells(order, offsets, day, category_ranks, at_us, amount)
+    spans = _spans(events, sources)
+    whole = (order, offsets) if len(sources) == 1 else None
     return {
         "purchases.cells": _cell_table(cells, profiles, names),
-        "purchases.orders": _order_table(events, sources, ranks, profiles),
+        "purchases.orders": _order_table(events, spans, ranks, profiles, whole),
+        "profiles": _presence(spans, ranks, profiles),
     }
 
 
@@ -83,16 +89,34 @@ def _cell_table(cells: tuple[Any, ...], profiles: pa.Array, names: pa.Array) -> 
     )
 
 
+def _spans(events: Mapping[str, pa.Table], sources: Sequence[str]) -> dict[str, slice]:
+    """Where the rows of each source lie among the rows of all."""
+    spans, start = {}, 0
+    for source in sources:
+        spans[source] = slice(start, start + events[source].num_rows)
+        start += events[source].num_rows
+    return spans
+
+
+def _presence(spans: Mapping[str, slice], ranks: npt.NDArray[np.int32], profiles: pa.Array) -> pa.Table:
+    columns = {"profile_id": profiles}
+    for source, span in spans.items():
+        known = np.zeros(len(profiles), np.bool_)
+        known[ranks[span]] = True
+        columns[f"in_{source}"] = pa.array(known)
+    return pa.table(columns)
+
+
 def _order_table(
-    events: Mapping[str, pa.Table], sources: Sequence[str], ranks: npt.NDArray[np.int32], profiles: pa.Array
+    events: Mapping[str, pa.Table],
+    spans: Mapping[str, slice],
+    ranks: npt.NDArray[np.int32],
+    profiles: pa.Array,
+    whole: Grouping | None,
 ) -> pa.Table:
     pieces = []
-    start = 0
-    for number, source in enumerate(sources):
-        table = events[source]
-        mine = ranks[start : start + table.num_rows]
-        start += table.num_rows
-        pieces.extend(_orders_of(table, mine, len(profiles), number))
+    for number, (source, span) in enumerate(spans.items()):
+        pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number, whole))
     rank = np.concatenate([piece["rank"].to_numpy() for piece in pieces])
     merged = pa.concat_tables(pieces, promote_options="permissive")
     if len(pieces) > 1:
@@ -101,33 +125,37 @@ def _order_table(
         merged, rank = merged.take(pa.array(by_profile)), rank[by_profile]
     columns = {"profile_id": profiles.take(pa.array(rank))}
     columns["source"] = pa.DictionaryArray.from_arrays(
-        merged["source"].combine_chunks(), pa.array(sources, pa.string())
+        merged["source"].combine_chunks(), pa.array(list(spans), pa.string())
     )
     columns |= {name: merged[name] for name in ("order_id", "order_us", "day")}
     return pa.table(columns)
 
 
-def _orders_of(table: pa.Table, ranks: npt.NDArray[np.int32], n_profiles: int, source: int) -> list[pa.Table]:
-    """Orders of one source: those with an id, then those that are a distinct time."""
+def _orders_of(
+    table: pa.Table, ranks: npt.NDArray[np.int32], n_profiles: int, source: int, whole: Grouping | None
+) -> list[pa.Table]:
+    """Orders of one source: those with an id, then those that are a distinct time.
+
+    `whole` is the grouping of all rows by profile, where these rows are all there are.
+    """
     day, at_us = table["day"].to_numpy(), table["at_us"].to_numpy()
     if "order_id" not in table.column_names:
-        return [_distinct_table(ranks, n_profiles, at_us, day, source, None)]
+        grouping = whole or group_by_rank(ranks, n_profiles)
+        return [_distinct_table(grouping, at_us, day, source, None)]
     ids = table["order_id"].combine_chunks()
     if isinstance(ids, pa.ChunkedArray):
         ids = pa.concat_arrays(ids.chunks)
-    missing = ids.is_null().to_numpy(zero_copy_only=False) if ids.null_count else np.zeros(len(ids), np.bool_)
+    if not ids.null_count:
+        keys, names = _order_keys(ids)
+        return [_distinct_table(whole or group_by_rank(ranks, n_profiles), keys, day, source, names)]
+    missing = ids.is_null().to_numpy(zero_copy_only=False)
     pieces = []
-    for mask, by_time in ((~missing, False), (missing, True)):
-        if not mask.any():
-            continue
-        everything = bool(mask.all())
-        rank, days = (ranks, day) if everything else (ranks[mask], day[mask])
-        if by_time:
-            pieces.append(_distinct_table(rank, n_profiles, at_us[mask], days, source, None))
-            continue
-        present = ids if everything else ids.filter(pa.array(mask))
-        keys, names = _order_keys(present)
-        pieces.append(_distinct_table(rank, n_profiles, keys, days, source, names))
+    if not missing.all():
+        keys, names = _order_keys(ids.drop_null())
+        grouping = group_by_rank(ranks[~missing], n_profiles)
+        pieces.append(_distinct_table(grouping, keys, day[~missing], source, names))
+    grouping = group_by_rank(ranks[missing], n_profiles)
+    pieces.append(_distinct_table(grouping, at_us[missing], day[missing], source, None))
     return pieces
 
 
@@ -140,14 +168,13 @@ def _order_keys(ids: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
 
 
 def _distinct_table(
-    ranks: npt.NDArray[np.int32],
-    n_profiles: int,
+    grouping: Grouping,
     keys: npt.NDArray[np.int64],
     day: npt.NDArray[np.int32],
     source: int,
     names: pa.Array | None,
 ) -> pa.Table:
-    order, offsets = group_by_rank(ranks, n_profiles)
+    order, offsets = grouping
     profile, key, first_day = distinct_orders(order, offsets, keys, day)
     nothing = pa.nulls(len(key))
     if names is None:
@@ -167,8 +194,8 @@ def _distinct_table(
     )
 
 
-def attribute_rows(source: str, rows: pa.Table) -> pa.Table:
-    """The CRM rows of one bucket, ordered by profile.
+def attribute_rows(source: str, rows: pa.Table) -> dict[str, pa.Table]:
+    """Order the CRM rows of one source and bucket by profile.
 
     Parameters
     ----------
@@ -179,8 +206,8 @@ def attribute_rows(source: str, rows: pa.Table) -> pa.Table:
 
     Returns
     -------
-    Arrow table
-        Without the places.
+    dict of Arrow tables
+        "SOURCE.attributes" without the places, and "profiles".
 
     Raises
     ------
@@ -197,4 +224,7 @@ def attribute_rows(source: str, rows: pa.Table) -> pa.Table:
         raise InvalidValueError(
             f"{source}: {first} and {second} describe the same profile; a crm source needs one row per profile"
         )
-    return rows.drop_columns(["file", "row"]).take(pa.array(order))
+    return {
+        f"{source}.attributes": rows.drop_columns(["file", "row"]).take(pa.array(order)),
+        "profiles": pa.table({"profile_id": profiles, f"in_{source}": pa.array(np.ones(len(profiles), np.bool_))}),
+    }

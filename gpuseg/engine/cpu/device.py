@@ -54,7 +54,8 @@ class CpuDevice:
         """Reduce all rows of one kind in one bucket to state tables in host memory."""
         if kind == "purchases":
             return aggregate_purchases(events, categories)
-        return {f"{source}.attributes": attribute_rows(source, rows) for source, rows in sorted(events.items())}
+        ((source, rows),) = events.items()
+        return attribute_rows(source, rows)
 
     def evaluate(self, state: Mapping[str, pa.Table], features: Mapping[str, Expression]) -> pa.Table:
         """Feature columns, in host memory, of every profile that the state tables hold, ordered by id."""
