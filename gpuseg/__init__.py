@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from gpuseg.clustering.segmenter import Segmenter
-    from gpuseg.pipeline import Run, run
+    from gpuseg.pipeline import run
     from gpuseg.segments.model import Model, load
+    from gpuseg.segments.run import Run
 
 __version__ = "0.1.0"
 
@@ -14,7 +15,7 @@ __all__ = ["Model", "Run", "Segmenter", "__version__", "load", "run"]
 
 _HOME = {
     "Model": "gpuseg.segments.model",
-    "Run": "gpuseg.pipeline",
+    "Run": "gpuseg.segments.run",
     "Segmenter": "gpuseg.clustering.segmenter",
     "load": "gpuseg.segments.model",
     "run": "gpuseg.pipeline",

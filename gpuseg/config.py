@@ -4,24 +4,24 @@ A key that is not defined here is refused; nothing is accepted and ignored.
 """
 
 import datetime as dt
-import difflib
 import json
 import os
 import zoneinfo
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from gpuseg.config_messages import AUTO_OR_WHOLE, describe_problems, nearest
 from gpuseg.errors import ConfigError
 from gpuseg.vocabulary import KINDS
 
 MAX_AMOUNT_SCALE = 10**8
-MAX_BUCKETS = 4096
 MAX_CLIP = 64.0
 MAX_WEIGHT = 64.0
-MAX_SEGMENTS = 1000
+_MIN_SEGMENTS, _MAX_SEGMENTS = AUTO_OR_WHOLE["cluster.segments"]
+_MIN_BUCKETS, _MAX_BUCKETS = AUTO_OR_WHOLE["run.buckets"]
 
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 
@@ -49,7 +49,7 @@ class RunSection(_Section):
     engine: Literal["auto", "cpu", "gpu"] = Field("auto", description="`gpu` never falls back; `auto` says why.")
     executor: Literal["local"] = Field("local", description="Where buckets are worked on.")
     amount_scale: int = Field(10_000, strict=True, description="Minor units per currency unit; a power of ten.")
-    buckets: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_BUCKETS, strict=True)] = Field(
+    buckets: Literal["auto"] | Annotated[int, Field(ge=_MIN_BUCKETS, le=_MAX_BUCKETS, strict=True)] = Field(
         "auto", description="Partitions of the profiles; `auto` follows from the size of the data."
     )
     chunk_rows: PositiveInt = Field(1_048_576, description="Rows read at a time.")
@@ -166,12 +166,12 @@ class ClusterSection(_Section):
     """How profiles are grouped."""
 
     method: Literal["kmeans"] = Field("kmeans", description="Clustering method.")
-    segments: Literal["auto"] | Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)] = Field(
+    segments: Literal["auto"] | Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)] = Field(
         "auto", description="Number of segments, or `auto`."
     )
     segments_range: tuple[
-        Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)],
-        Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)],
+        Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)],
+        Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)],
     ] = Field((2, 12), description="Smallest and largest number that `auto` tries.")
     min_segment_share: float = Field(0.01, ge=0, lt=0.5, description="Smallest share `auto` accepts.")
 
@@ -259,7 +259,7 @@ def parse_config(content: dict[str, Any], *, base: Path | None = None) -> Config
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(_one_line(error)) from None
+        raise ConfigError(describe_problems(error, Config)) from None
     return config if base is None else _rebased(config, base)
 
 
@@ -273,15 +273,6 @@ def as_json(section: BaseModel) -> str:
     return json.dumps(section.model_dump(mode="json"), sort_keys=True, separators=(",", ":"))
 
 
-def nearest(value: object, valid: Any) -> str:
-    """`; did you mean X?`, or nothing where no valid value is close."""
-    found = difflib.get_close_matches(str(value), [str(option) for option in valid], n=1, cutoff=0.6)
-    return f"; did you mean {found[0]}?" if found else ""
-
-
-_SectionT = TypeVar("_SectionT", bound=BaseModel)
-
-
 def _rebased(config: Config, base: Path) -> Config:
     def absolute(location: str | None) -> str | None:
         if location is None or "://" in location or Path(location).is_absolute():
@@ -291,62 +282,6 @@ def _rebased(config: Config, base: Path) -> Config:
     run = config.run.model_copy(update={"out": absolute(config.run.out)})
     sources = tuple(s.model_copy(update={"uri": absolute(s.uri)}) for s in config.sources)
     return config.model_copy(update={"run": run, "sources": sources})
-
-
-def _one_line(error: ValidationError) -> str:
-    # A value that may be of two types has a problem for each; one line a key is enough.
-    lines = {_key(problem["loc"]): _describe(problem) for problem in reversed(error.errors())}
-    first = next(reversed(lines.values()))
-    more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
-    return " ".join(first.split()) + more
-
-
-def _key(location: tuple[Any, ...]) -> str:
-    return ".".join(str(part) for part in location if not _is_branch(part))
-
-
-def _describe(problem: Any) -> str:
-    location = problem["loc"]
-    key = _key(location)
-    message: str = problem["msg"].removeprefix("Value error, ")
-    if problem["type"] == "extra_forbidden":
-        siblings = _fields_at(location[:-1])
-        return f"{key}: unknown key{nearest(location[-1], siblings)}; known here: {', '.join(siblings)}"
-    if problem["type"] == "missing":
-        return f"{key}: is required"
-    if not key:
-        return message
-    shown = repr(problem["input"]) if not isinstance(problem["input"], dict | list) else "the value"
-    return f"{key}: {shown}: {_plain(key, message, problem)}"
-
-
-def _plain(key: str, message: str, problem: dict[str, Any]) -> str:
-    if key in _AUTO_OR_WHOLE:
-        low, high = _AUTO_OR_WHOLE[key]
-        given = problem["input"]
-        whole = isinstance(given, int) and not isinstance(given, bool)
-        closest = min(max(given, low), high) if whole else "auto"
-        return f"must be auto, or a whole number from {low} to {high}; nearest valid: {closest}"
-    if problem["type"] == "literal_error":
-        options: list[str] = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
-        return f"must be {problem['ctx']['expected']}{nearest(problem['input'], options)}"
-    return message[:1].lower() + message[1:]
-
-
-_AUTO_OR_WHOLE = {"cluster.segments": (2, MAX_SEGMENTS), "run.buckets": (1, MAX_BUCKETS)}
-
-
-def _is_branch(part: object) -> bool:
-    text = str(part)
-    return text.startswith(("literal[", "constrained-int", "int", "function-")) and not isinstance(part, int)
-
-
-def _fields_at(location: tuple[Any, ...]) -> list[str]:
-    """Keys of the section at a location of the configuration."""
-    if not location:
-        return list(Config.model_fields)
-    section = SourceSection if location[0] == "sources" else Config.model_fields[location[0]].annotation
-    return list(getattr(section, "model_fields", ()))
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):

@@ -1,29 +1,23 @@
 """The only file that knows the order of the stages, and when a committed stage can be taken as it is."""
 
-import datetime as dt
 import hashlib
-import platform
 import shutil
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError
-from importlib.metadata import version as package_version
 from pathlib import Path
 from typing import Any
 
 from gpuseg import __version__, stages
 from gpuseg.config import Config, as_json, load_config, parse_config
 from gpuseg.engine import Engine, open_engine
-from gpuseg.errors import ConfigError
 from gpuseg.features.registry import check_families
 from gpuseg.progress import Progress
+from gpuseg.provenance import provenance
+from gpuseg.segments.run import Run
 from gpuseg.sources.plan import Plans, plan_sources
 from gpuseg.sources.zones import tzdata_version
-from gpuseg.workspace.files import read_json, read_table
-from gpuseg.workspace.run_directory import RunDirectory, StageRecord, Version, open_version
-
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "numba")
+from gpuseg.workspace.run_directory import RunDirectory, StageRecord, Version
 
 
 @dataclass(frozen=True)
@@ -65,57 +59,6 @@ STAGES = (
     Stage("report", stages.report, ("report.html",), lambda c, _: c.run.name),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
-
-
-@dataclass(frozen=True)
-class Run:
-    """A finished version of a run.
-
-    Parameters
-    ----------
-    path : Path
-        The version's folder.
-    """
-
-    path: Path
-
-    @property
-    def version(self) -> str:
-        """Name of the version, such as "v0001"."""
-        return self.path.name
-
-    @property
-    def segments(self) -> dict[str, Any]:
-        """Content of `segments.json`."""
-        content: dict[str, Any] = read_json(self.path / "segments.json")
-        return content
-
-    @property
-    def quality(self) -> dict[str, Any]:
-        """Content of `quality.json`."""
-        content: dict[str, Any] = read_json(self.path / "quality.json")
-        return content
-
-    @property
-    def model(self) -> Any:
-        """The model, for `predict`."""
-        from gpuseg.segments.model import Model
-
-        return Model.read(self.path / "model")
-
-    def assignments(self) -> Any:
-        """Segment of every profile, as a pandas DataFrame."""
-        return self._frame("assignments")
-
-    def features(self) -> Any:
-        """Features of every profile with events, as a pandas DataFrame."""
-        return self._frame("features")
-
-    def _frame(self, folder: str) -> Any:
-        import pyarrow as pa
-
-        files = sorted((self.path / folder).glob("*.parquet"))
-        return pa.concat_tables([read_table(file) for file in files]).to_pandas()
 
 
 def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str, Any] | None = None) -> Run:
@@ -224,7 +167,15 @@ def execute(
             try:
                 outcome = _run_stages(config, plans, engine, version, None if fresh else current, keys, until, progress)
                 if until == STAGE_NAMES[-1]:
-                    directory.publish(version, _manifest(config, plans, engine, version, frames), outcome.records)
+                    facts = provenance(
+                        config,
+                        version_name=version.name,
+                        device=engine.device.name,
+                        inputs={plan.source: plan.files for plan in plans.reads},
+                        n_buckets=plans.n_buckets,
+                        tzdata=tzdata_version(),
+                    )
+                    directory.publish(version, facts, outcome.records)
             except BaseException:
                 shutil.rmtree(version.scratch, ignore_errors=True)
                 if version.stage(STAGE_NAMES[0]) is None:
@@ -279,17 +230,6 @@ def stage_keys(config: Config, plans: Plans) -> dict[str, str]:
         text = "\n".join([__version__, stage.name, before, stage.settings(config, plans)])
         before = keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()
     return keys
-
-
-def open_run(path: str | Path) -> Run:
-    """The finished run that a path means.
-
-    Raises
-    ------
-    IntegrityError
-        If there is none.
-    """
-    return Run(open_version(Path(path)).path)
 
 
 def _open(directory: RunDirectory, *, fresh: bool) -> Version:
@@ -361,34 +301,3 @@ def _source_settings(config: Config, plans: Plans) -> str:
     for source in config.sources:
         parts += [as_json(source), plans.fingerprints[source.name]]
     return "\n".join(parts)
-
-
-def _manifest(
-    config: Config, plans: Plans, engine: Engine, version: Version, frames: Mapping[str, Any] | None
-) -> dict[str, Any]:
-    if frames is not None and not isinstance(frames, Mapping):
-        raise ConfigError("frames must be a mapping of source name to frame")
-    settings = config.model_dump(mode="json")
-    libraries = {}
-    for name in _LIBRARIES:
-        try:
-            libraries[name] = package_version(name)
-        except PackageNotFoundError:
-            continue
-    return {
-        "format": 1,
-        "gpuseg": __version__,
-        "version": version.name,
-        "name": config.run.name,
-        "created_at": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "device": engine.device.name,
-        "executor": config.run.executor,
-        "seed": config.run.seed,
-        "config": settings,
-        "config_sha256": hashlib.sha256(as_json(config).encode()).hexdigest(),
-        "python": platform.python_version(),
-        "libraries": libraries,
-        "tzdata": tzdata_version(),
-        "inputs": {plan.source: list(plan.files) for plan in plans.reads},
-        "n_buckets": plans.n_buckets,
-    }

@@ -19,7 +19,7 @@ def describe(
 ) -> None:
     """Show the segment cards."""
     from gpuseg.errors import ConfigError
-    from gpuseg.pipeline import open_run
+    from gpuseg.segments.run import open_run
     from gpuseg.segments.text import card_text
 
     opened = open_run(run)

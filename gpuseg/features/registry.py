@@ -3,7 +3,8 @@
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
-from gpuseg.config import FeaturesSection, nearest
+from gpuseg.config import FeaturesSection
+from gpuseg.config_messages import nearest
 from gpuseg.errors import ConfigError
 from gpuseg.features import interests, rfm, tempo
 from gpuseg.features.algebra import Context, Family, Feature

@@ -6,7 +6,8 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from gpuseg.config import Config, SourceSection, nearest
+from gpuseg.config import Config, SourceSection
+from gpuseg.config_messages import nearest
 from gpuseg.engine.opening import file_schema
 from gpuseg.engine.program import IdType, ReadPlan
 from gpuseg.errors import ConfigError, SchemaError
