@@ -1,0 +1,209 @@
+"""What the template shows of segments and features: numbers already written out, nothing computed but shares."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from gpuseg.report import text
+from gpuseg.report.colours import Cell, diverging, segment_colour, text_on
+
+# Longer tables are no longer read row by row.
+_HEATMAP_ROWS = 20
+_ANNOTATED_COLUMNS = 12
+_NAMED_COLUMNS = 8
+_CARD_FEATURES = ("recency_days", "n_orders", "amount_per_order", "amount_sum")
+_EFFECT_LIMIT = 3.0
+_WINDOW = re.compile(r"_\d+d$")
+
+
+@dataclass(frozen=True)
+class SegmentView:
+    """One segment as it is shown everywhere: number, name, colour and its two shares.
+
+    Parameters
+    ----------
+    segment_id : int
+        The public id.
+    name, short_name, summary : str
+        Words for people, not escaped; the short name is cut where a whole one would push the numbers away.
+    colour, text_colour : str
+        Hex colours of the segment and of text on it.
+    n_profiles : int
+        Customers in it.
+    profile_share, value_share, value_sum : float or None
+        Its part of the customers and of the value.
+    content : mapping
+        The segment's entry of segments.json.
+    """
+
+    segment_id: int
+    name: str
+    short_name: str
+    summary: str
+    colour: str
+    text_colour: str
+    n_profiles: int
+    profile_share: float | None
+    value_share: float | None
+    value_sum: float | None
+    content: Mapping[str, Any]
+
+
+def segment_views(segments: Mapping[str, Any]) -> list[SegmentView]:
+    """Return the segments in the order of segments.json, each with its colour."""
+    views = []
+    for position, entry in enumerate(segments["segments"]):
+        number = int(entry["segment_id"])
+        name = str(entry.get("name") or f"Segment {number}")
+        colour = segment_colour(position, number)
+        views.append(
+            SegmentView(
+                segment_id=number,
+                name=name,
+                short_name=text.shortened(name, 60),
+                summary=str(entry.get("summary") or ""),
+                colour=colour,
+                text_colour=text_on(colour),
+                n_profiles=int(entry["n_profiles"]),
+                profile_share=text.finite(entry.get("profile_share")),
+                value_share=text.finite(entry.get("value_share")),
+                value_sum=text.finite(entry.get("value_sum")),
+                content=entry,
+            )
+        )
+    return views
+
+
+def value_word(segments: Mapping[str, Any]) -> str:
+    """Return what the value is called in a sentence: sales, or the label of the value feature."""
+    name = segments.get("value_feature")
+    if not name or str(name).startswith("amount_"):
+        return "sales"
+    return next((str(f["label"]) for f in segments["features"] if f["name"] == name), str(name))
+
+
+def numbers_table(views: Sequence[SegmentView]) -> list[dict[str, Any]]:
+    """Return the rows of the table beside the overview picture."""
+    return [
+        {
+            "segment": view,
+            "n_profiles": text.count(view.n_profiles),
+            "profile_share": text.percent(view.profile_share),
+            "value_sum": text.money(view.value_sum),
+            "value_share": text.percent(view.value_share),
+            "value_each": text.money(view.value_sum / view.n_profiles)
+            if view.value_sum is not None and view.n_profiles
+            else text.NOTHING,
+        }
+        for view in views
+    ]
+
+
+def cards(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """Return the segment cards."""
+    by_name = {str(feature["name"]): feature for feature in features}
+    effects = [text.finite(item.get("effect_size")) for v in views for item in v.content.get("distinguishing") or ()]
+    limit = min(max((1.0, *(abs(effect) for effect in effects if effect is not None))), _EFFECT_LIMIT)
+    return [
+        {
+            "segment": view,
+            "n_profiles": text.count_of(view.n_profiles, "customer"),
+            "profile_share": text.percent(view.profile_share),
+            "value_share": text.percent(view.value_share),
+            "profile_width": _width(view.profile_share),
+            "value_width": _width(view.value_share),
+            "apart": [_apart(item, by_name, limit=limit) for item in view.content.get("distinguishing") or ()],
+            "typical": _typical(view, by_name),
+        }
+        for view in views
+    ]
+
+
+def heatmap(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the heatmap: features with the largest effects first, one cell per segment."""
+    effects = {str(f["name"]): [_effect(view, str(f["name"])) for view in views] for f in features}
+    strength = {name: max((abs(e) for e in row if e is not None), default=-1.0) for name, row in effects.items()}
+    ranked = sorted((name for name in strength if strength[name] >= 0), key=lambda name: -strength[name])
+    labels = {str(feature["name"]): text.capital(str(feature["label"])) for feature in features}
+    limit = min(max((*strength.values(), 1.0)), _EFFECT_LIMIT)
+    return {
+        "rows": [
+            {
+                "name": name,
+                "label": labels[name],
+                "cells": [_cell(effect, limit) for effect in effects[name]],
+            }
+            for name in _most_telling(ranked)
+        ],
+        "n_features": len(ranked),
+        "annotated": len(views) <= _ANNOTATED_COLUMNS,
+        "named": len(views) <= _NAMED_COLUMNS,
+        "limit": f"{limit:.1f}".removesuffix(".0"),
+    }
+
+
+def glossary(features: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """Return the rows of the feature glossary."""
+    return [
+        {
+            "name": str(feature["name"]),
+            "label": text.capital(str(feature["label"])),
+            "family": str(feature.get("family") or text.NOTHING),
+            "unit": str(feature.get("unit") or text.NOTHING),
+            "mean": _quantity(feature, feature.get("mean")),
+            "median": _quantity(feature, feature.get("median")),
+            "transform": "as it is" if feature.get("transform") == "none" else str(feature.get("transform")),
+            "used": "yes" if feature.get("used", True) else "no",
+            "weight": f"{float(feature.get('weight', 1.0)):g}",
+        }
+        for feature in features
+    ]
+
+
+def _apart(item: Mapping[str, Any], features: Mapping[str, Mapping[str, Any]], *, limit: float) -> dict[str, str]:
+    effect = text.finite(item.get("effect_size"))
+    name = str(item["feature"])
+    label = str(features[name]["label"]) if name in features else name
+    return {
+        "phrase": text.capital(str(item.get("phrase") or f"{item.get('direction', '')} {label}".strip())),
+        "effect": text.signed(effect),
+        "side": "higher" if (effect or 0.0) >= 0 else "lower",
+        "width": f"{min(abs(effect or 0.0), limit) / limit * 50:.1f}",
+    }
+
+
+def _typical(view: SegmentView, features: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
+    own = view.content.get("features") or {}
+    return [
+        {
+            "label": text.capital(str(features[name]["label"])),
+            "median": _quantity(features[name], own[name].get("median")),
+            "overall": _quantity(features[name], features[name].get("median")),
+        }
+        for name in _CARD_FEATURES
+        if name in features and name in own
+    ]
+
+
+def _most_telling(ranked: Sequence[str]) -> list[str]:
+    # Further windows of a figure give way to figures that would not be shown at all.
+    strongest = {_WINDOW.sub("", name): name for name in reversed(ranked)}.values()
+    kept = {*sorted(ranked, key=lambda name: name not in strongest)[:_HEATMAP_ROWS]}
+    return [name for name in ranked if name in kept]
+
+
+def _cell(effect: float | None, limit: float) -> dict[str, str | Cell]:
+    return {"effect": text.signed(effect), "paint": diverging(effect, limit=limit)}
+
+
+def _effect(view: SegmentView, name: str) -> float | None:
+    return text.finite(((view.content.get("features") or {}).get(name) or {}).get("effect_size"))
+
+
+def _quantity(feature: Mapping[str, Any], value: Any) -> str:
+    return text.quantity(value, unit=str(feature.get("unit") or ""))
+
+
+def _width(share: float | None) -> str:
+    return f"{min(max(share or 0.0, 0.0), 1.0) * 100:.1f}"

@@ -1,0 +1,299 @@
+import copy
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from typing import Any
+
+import pytest
+
+from gpuseg.report import render_report
+
+VOID = {"meta", "br", "link", "img", "input", "hr"}
+
+
+class Page(HTMLParser):
+    """Reads a page back: text, elements with their attributes, headings; fails on unbalanced tags."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__(convert_charrefs=True)
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.headings: list[int] = []
+        self.pieces: list[str] = []
+        self._open: list[str] = []
+        self.feed(html)
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+        if re.fullmatch(r"h[1-6]", tag):
+            self.headings.append(int(tag[1]))
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.pieces.append(data)
+
+    @property
+    def text(self) -> str:
+        return re.sub(r"\s+", " ", "".join(self.pieces))
+
+    def tags(self, name: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag == name]
+
+    def section(self, name: str) -> bool:
+        return any(attributes.get("id") == name for attributes in self.tags("section"))
+
+
+@pytest.fixture
+def render(quality: dict[str, Any], provenance: dict[str, str]) -> Any:
+    def render(segments: dict[str, Any], **other: Any) -> str:
+        arguments = {"title": "Grocer", "quality": quality, "provenance": provenance} | other
+        return render_report(segments=segments, **arguments)
+
+    return render
+
+
+@pytest.fixture
+def no_value(segments: dict[str, Any]) -> dict[str, Any]:
+    segments["value_feature"] = segments["value_total"] = None
+    for segment in segments["segments"]:
+        segment["value_sum"] = segment["value_share"] = None
+    return segments
+
+
+def test_every_section_shows_its_numbers(render: Any, segments: dict[str, Any]) -> None:
+    page = Page(render(segments))
+    for name in ("findings", "overview", "segments", "differences", "choice", "data", "glossary"):
+        assert page.section(name), name
+    for expected in (
+        "2,469",
+        "4.6 million",
+        "1 January 2018",
+        "The 18% of customers in Frequent big-basket shoppers bring 47% of sales.",
+        "2.6 times their share",
+        "Occasional small-basket shoppers is the largest segment: 800 customers, 32% of all.",
+        "The 32% of customers in Occasional small-basket shoppers bring only 12% of sales.",
+        "The 5% of customers in Lapsed shoppers have been quiet the longest; they brought 1% of sales.",
+        "2,160,139",
+        "4,865.18",
+        "Has 2.3 times the total spent of the average customer",
+        "+3.4",
+        "−2.6",
+        "1,500 of 2,469",
+        "41% and 18%",
+        "0.342",
+        "highest silhouette",
+        "1,469,307",
+        "category: 3",
+        "Legitimate interests",
+        "below min_coverage 0.5",
+        "amount_per_order",
+        "1,120.33",
+        "cpu, 2 threads",
+    ):
+        assert expected in page.text, expected
+
+
+def test_equal_input_gives_equal_bytes(render: Any, segments: dict[str, Any]) -> None:
+    first = render(segments)
+    assert render(copy.deepcopy(segments)) == first
+    assert len(first.encode()) < 1_000_000
+
+
+def test_input_is_left_alone(render: Any, segments: dict[str, Any]) -> None:
+    before = copy.deepcopy(segments)
+    render(segments)
+    assert segments == before
+
+
+def test_text_from_data_is_escaped(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
+    hostile = "<script>alert('1')</script> share_A&B \" onload=x {{ 7*7 }}"
+    first = segments["segments"][0]
+    first["name"] = first["summary"] = first["distinguishing"][0]["phrase"] = hostile
+    segments["features"][0] |= {"label": hostile, "name": hostile, "unit": hostile, "family": hostile}
+    segments["choice"]["reason"] = segments["timezone"] = segments["method"] = hostile
+    quality["warnings"] = [hostile]
+    quality["sources"][0] |= {"name": hostile, "kind": hostile, "purpose": hostile, "null_counts": {hostile: 1}}
+    html = render(segments, title=hostile, provenance={hostile: hostile})
+    page = Page(html)
+    assert not page.tags("script")
+    assert "<script" not in html
+    assert "share_A&B " not in html
+    assert page.text.count(hostile) > 10
+    assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def test_nothing_is_loaded_from_elsewhere(render: Any, segments: dict[str, Any]) -> None:
+    html = render(segments)
+    page = Page(html)
+    assert not re.search(r"https?://|@import|@font-face|url\((?!#)", html)
+    for tag in ("script", "link", "img", "iframe", "object"):
+        assert not page.tags(tag)
+    for _, attributes in page.elements:
+        for name in ("href", "xlink:href", "src"):
+            assert (attributes.get(name) or "#").startswith("#")
+    policies = [a["content"] for a in page.tags("meta") if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policies == ["default-src 'none'; style-src 'unsafe-inline'"]
+
+
+def test_page_is_accessible(render: Any, segments: dict[str, Any]) -> None:
+    page = Page(render(segments))
+    assert page.tags("html") == [{"lang": "en"}]
+    assert page.headings.count(1) == 1
+    assert all(later <= earlier + 1 for earlier, later in zip(page.headings, page.headings[1:], strict=False))
+    pictures = [attributes for _, attributes in page.elements if attributes.get("role") == "img"]
+    assert len(pictures) == 3
+    assert all(attributes["aria-label"] for attributes in pictures)
+    assert "Lapsed shoppers: 5% of customers, 1% of sales" in (pictures[0]["aria-label"] or "")
+    ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    targets = {(a["href"] or "")[1:] for a in page.tags("a")}
+    assert targets <= set(ids)
+
+
+def test_without_value(render: Any, no_value: dict[str, Any]) -> None:
+    page = Page(render(no_value))
+    assert "sales" not in page.text
+    assert "Size of each segment" in page.text
+    assert "is the largest segment" in page.text
+
+
+def test_value_of_another_kind_keeps_its_label(render: Any, segments: dict[str, Any]) -> None:
+    segments["value_feature"] = "n_orders"
+    assert "47% of number of orders" in Page(render(segments)).text
+
+
+def test_even_value_makes_no_headline_of_a_segment(render: Any, segments: dict[str, Any]) -> None:
+    for segment in segments["segments"]:
+        segment["value_share"] = segment["profile_share"] + 0.01
+    text = Page(render(segments)).text
+    assert "No segment's share of sales is 3 points or more from its share of customers." in text
+    assert "bring only" not in text
+
+
+@pytest.mark.parametrize("n_segments", [1, 2, 12, 13, 30])
+def test_any_number_of_segments(render: Any, build: Any, n_segments: int) -> None:
+    html = render(build(n_segments=n_segments))
+    page = Page(html)
+    assert len([a for a in page.tags("article") if "card" in (a["class"] or "").split()]) == n_segments
+    assert page.section("differences") == (n_segments > 1)
+    assert len(html.encode()) < 1_000_000
+
+
+def test_many_features_are_cut_to_the_strongest(render: Any, build: Any) -> None:
+    html = render(build(n_segments=30, n_features=200, n_points=50_000))
+    page = Page(html)
+    assert "Shown are 20 of 200 features" in page.text
+    assert "share_category_199" in page.text
+    assert len(html.encode()) < 1_000_000
+
+
+def test_windows_of_one_figure_do_not_crowd_out_others(render: Any, build: Any) -> None:
+    segments = build(n_features=60)
+    for number, feature in enumerate(segments["features"][30:]):
+        for segment in segments["segments"]:
+            segment["features"][f"n_lines_{number}d"] = {"mean": 1.0, "median": 1.0, "effect_size": 5.0}
+        feature |= {"name": f"n_lines_{number}d", "label": f"items in the last {number} days"}
+    heat = render(segments).split('id="differences"')[1].split('id="choice"')[0]
+    assert heat.count("Items in the last") == 1
+    assert heat.count("<tr>") == 21
+
+
+def test_no_candidates_and_no_projection(render: Any, segments: dict[str, Any]) -> None:
+    segments["choice"] = {"requested": 6, "segments": 6, "reason": "", "candidates": []}
+    segments["projection"] = None
+    page = Page(render(segments))
+    assert "6 segments, as asked" in page.text
+    assert "All numbers tried" not in page.text
+    assert "map of the customers" not in page.text
+
+
+@pytest.mark.parametrize("points", [[], [[0.0, 0.0, 0]], [[1.0, 2.0, 5]] * 3 + [[0.0, 0.0, -1]]])
+def test_few_points(render: Any, segments: dict[str, Any], points: list[list[float]]) -> None:
+    segments["projection"]["points"] = points
+    page = Page(render(segments))
+    assert ("A map of the customers" in page.text) == bool(points)
+
+
+@pytest.mark.parametrize("silhouette", [None, float("nan"), 0.4])
+def test_one_candidate(render: Any, segments: dict[str, Any], silhouette: float | None) -> None:
+    candidate = {"segments": 6, "silhouette": silhouette, "smallest_share": 0.05, "inertia": 1.0, "accepted": True}
+    segments["choice"]["candidates"] = [candidate]
+    assert "6 (in use)" in Page(render(segments)).text
+
+
+def test_choice_shows_the_measure_that_decided(render: Any, segments: dict[str, Any]) -> None:
+    assert "Silhouette: the higher" in Page(render(segments)).text
+    segments["choice"] |= {"segments": 4, "reason": "from 4 on, more segments hardly make the groups tighter"}
+    text = Page(render(segments)).text
+    assert "Inertia: the lower" in text
+    assert "From 4 on, more segments hardly make the groups tighter." in text
+
+
+def test_no_warnings(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
+    quality["warnings"] = []
+    text = Page(render(segments)).text
+    assert "No warnings." in text
+    assert "about the data" not in text
+
+
+def test_customers_without_data_are_told(render: Any, segments: dict[str, Any]) -> None:
+    segments |= {"n_profiles": 2500, "n_no_data": 31}
+    text = Page(render(segments)).text
+    assert "31 customers had no events before 1 January 2018 and are in no segment; the other 2,469 are." in text
+
+
+def test_noise_is_shown_and_makes_no_headline(render: Any, segments: dict[str, Any]) -> None:
+    segments["segments"][1] |= {"segment_id": -1, "name": "Noise"}
+    text = Page(render(segments)).text
+    assert "customers in Noise" not in text
+    assert "Noise" in text
+
+
+def test_long_and_foreign_names(render: Any, segments: dict[str, Any]) -> None:
+    names = [
+        "Käufer 🛒 " * 40,
+        "高額商品を頻繁に購入するお客様のグループとても長い名前",
+        "x" * 300,
+        "$5 to $10",
+        "עברית",
+        " ",
+    ]
+    for segment, name in zip(segments["segments"], names, strict=True):
+        segment["name"] = name
+    text = Page(render(segments)).text
+    assert names[1] in text
+    assert names[2] in text
+    assert "$5 to $10" in text
+
+
+def test_missing_figures_become_dashes(render: Any, segments: dict[str, Any]) -> None:
+    first = segments["segments"][0]
+    first["features"]["recency_days"] = {"mean": None, "median": None, "effect_size": float("nan")}
+    first["features"].pop("n_orders")
+    first["distinguishing"] = []
+    segments["features"][1] |= {"mean": None, "median": float("nan"), "std": None}
+    text = Page(render(segments)).text
+    assert "Close to the average customer in everything measured." in text
+    assert "nan" not in text
+
+
+def test_matplotlib_settings_of_the_caller_do_not_show(render: Any, segments: dict[str, Any]) -> None:
+    import matplotlib
+
+    before = render(segments)
+    with matplotlib.rc_context({"font.size": 30, "axes.facecolor": "red", "svg.fonttype": "path"}):
+        assert render(segments) == before
+
+
+def test_package_import_loads_no_matplotlib() -> None:
+    code = "import gpuseg, sys; assert not {'matplotlib', 'jinja2'} & set(sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
