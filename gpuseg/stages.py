@@ -210,6 +210,7 @@ def _described(item: Declared) -> dict[str, Any]:
         "name": feature.name,
         "family": item.family,
         "label": feature.label,
+        "saying": feature.saying,
         "unit": feature.unit,
         "dtype": feature.dtype,
         "in_matrix": feature.in_matrix,

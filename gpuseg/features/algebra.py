@@ -107,7 +107,9 @@ class Feature:
     expression : Expression
         What it is.
     label : str
-        For people, as in "the average customer's …".
+        What the figure is, for a table.
+    saying : str
+        What it says of somebody, with `{value}` where the figure goes.
     unit : str
         "days", "orders", "currency", "share", …
     in_matrix : bool
@@ -117,6 +119,7 @@ class Feature:
     name: str
     expression: Expression
     label: str
+    saying: str
     unit: str
     in_matrix: bool = True
 

@@ -23,11 +23,28 @@ def declare(context: Context) -> Sequence[Feature]:
     rest = reduce(sub, mine, lines)
     return [
         *(
-            Feature(f"share_{category}", part / lines, f"share of items from {category}", "share")
+            Feature(
+                f"share_{category}",
+                part / lines,
+                f"share of items from {category}",
+                "{value} of items from " + _escaped(category),
+                "share",
+            )
             for category, part in zip(named, mine, strict=True)
         ),
-        Feature("share_other", rest / lines, "share of items from other categories", "share"),
+        Feature(
+            "share_other",
+            rest / lines,
+            "share of items from other categories",
+            "{value} of items from other categories",
+            "share",
+        ),
     ]
+
+
+def _escaped(text: str) -> str:
+    """Text that stands for itself in a saying."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 FAMILY = Family("interests", "purchases", declare)

@@ -12,24 +12,36 @@ def declare(context: Context) -> Sequence[Feature]:
     `gap_days_std` (the sample standard deviation, as pandas and cuDF define it) below three.
     """
     cells = context.table("purchases.cells")
-    features = [
-        Feature(
-            f"n_active_days{suffix}",
-            cells.count_days(window=window),
-            f"days with a purchase{window_words(window)}",
-            "days",
-        )
-        for suffix, window in context.spans().items()
-    ]
     tenure = cells.max("day") - cells.min("day")
     n_gaps = cells.count_days() - 1
     # The variance's numerator n * sum(x^2) - sum(x)^2 is an exact integer, so it cannot cancel.
     variance = (n_gaps * cells.squared_gaps() - tenure * tenure) / (n_gaps * (n_gaps - 1))
     return [
-        *features,
-        Feature("tenure_days", tenure, "days from first to last purchase", "days"),
-        Feature("gap_days_mean", tenure / n_gaps, "days between purchases", "days"),
-        Feature("gap_days_std", sqrt(variance), "unevenness of the days between purchases", "days"),
+        *(
+            Feature(
+                f"n_active_days{suffix}",
+                cells.count_days(window=window),
+                f"days with a purchase{window_words(window)}",
+                f"shopped on {{value}} days{window_words(window)}",
+                "days",
+            )
+            for suffix, window in context.spans().items()
+        ),
+        Feature(
+            "tenure_days",
+            tenure,
+            "days from first to last purchase",
+            "{value} days from first to last purchase",
+            "days",
+        ),
+        Feature("gap_days_mean", tenure / n_gaps, "days between purchases", "buys every {value} days", "days"),
+        Feature(
+            "gap_days_std",
+            sqrt(variance),
+            "spread of the days between purchases",
+            "time between purchases varies by {value} days",
+            "days",
+        ),
     ]
 
 

@@ -35,26 +35,21 @@ def name_segments(cards: Sequence[Card]) -> list[str]:
 
 
 def phrase(feature: FeatureRow, mean: float | None) -> str:
-    """One difference in words, such as "34 % share of items from Produce (average 12 %)"."""
+    """One difference in words, such as "34% of items from Produce (average 12%)"."""
     mine, overall = (amount_text(value, feature["unit"]) for value in (mean, feature["mean"]))
-    label = pretty(feature["label"])
-    if feature["unit"] == "share":
-        return f"{mine} {label.removeprefix('share ')} (average {overall})"
-    if feature["unit"] == "currency":
-        return f"{label} of {mine} (average {overall})"
-    return f"{mine} {label} (average {overall})"
+    return f"{pretty(feature['saying']).format(value=mine)} (average {overall})"
 
 
 def summary(card: Card) -> str:
     """One or two sentences on size, value and the clearest differences."""
-    text = f"{card['profile_share']:.0%} of customers"
+    text = f"{share_text(card['profile_share'])} of customers"
     if card["value_share"] is not None:
-        text += f", bringing {card['value_share']:.0%} of sales"
+        text += f", bringing {share_text(card['value_share'])} of sales"
     traits = [trait["phrase"] for trait in card["distinguishing"][:3]]
     if not traits:
         return f"{text}. Close to the average customer in every respect."
-    listed = traits[0] if len(traits) == 1 else ", ".join(traits[:-1]) + " and " + traits[-1]
-    return f"{text}. Typical: {listed}."
+    listed = "; ".join(traits)
+    return f"{text}. On average: {listed}."
 
 
 def amount_text(value: float | None, unit: str) -> str:
@@ -62,10 +57,15 @@ def amount_text(value: float | None, unit: str) -> str:
     if value is None:
         return "none"
     if unit == "share":
-        return f"{value:.0%}" if abs(value) >= 0.1 else f"{value:.1%}"
+        return share_text(value)
     if unit == "currency":
         return f"{value:,.2f}"
     return f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.1f}"
+
+
+def share_text(share: float) -> str:
+    """A percentage: whole from 10 on, one decimal below."""
+    return f"{share:.0%}" if abs(share) >= 0.0995 or share == 0 else f"{share:.1%}"
 
 
 def pretty(text: str) -> str:

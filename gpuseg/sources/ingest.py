@@ -80,6 +80,8 @@ def _scan(plan: ReadPlan, engine: Engine, spill: Spill, progress: Callable[[str,
         tally.add(batch.tally)
         spill.append(plan.source, *engine.device.partition_to_host(batch, spill.n_buckets))
         progress("read", batch.tally.rows_read)
+    # One source's files at a time stay open: sources times buckets could pass the limit of open files.
+    spill.finish()
     return tally
 
 
