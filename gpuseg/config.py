@@ -52,7 +52,7 @@ class RunSection(_Section):
     buckets: Literal["auto"] | Annotated[int, Field(ge=_MIN_BUCKETS, le=_MAX_BUCKETS, strict=True)] = Field(
         "auto", description="Partitions of the profiles; `auto` follows from the size of the data."
     )
-    chunk_rows: PositiveInt = Field(1_048_576, description="Rows read at a time.")
+    chunk_rows: PositiveInt = Field(262_144, description="Rows read at a time.")
 
     _zone = field_validator("timezone")(_known_zone)
 

@@ -125,7 +125,6 @@ def assign(job: Job) -> Facts:
     content = describe_segments(
         model,
         totals,
-        job.engine,
         as_of=job.config.run.as_of.isoformat(),
         timezone=job.config.run.timezone,
     )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.kmeans import Mapper, best_of, seed_centers
+from gpuseg.clustering.kmeans import Mapper, best_of
+from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine.base import Device
 
 CHOICE_ROWS = 16_384

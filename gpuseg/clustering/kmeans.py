@@ -1,7 +1,6 @@
-"""K-means: seeding on a sample, several starts, Lloyd's iterations over blocks of rows.
+"""K-means: Lloyd's iterations (Lloyd 1982) over blocks of rows, and the best of several starts.
 
-Lloyd (1982), with k-means++ seeding by Arthur and Vassilvitskii (2007) in its greedy form as scikit-learn implements
-it. Rows on the matrix's grid give centers that do not depend on blocks, threads or devices.
+Rows on the matrix's grid give centers that do not depend on blocks, threads or devices.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,7 @@ from gpuseg.engine.base import Device
 from gpuseg.engine.program import LloydPass
 
 AUTO_STARTS = 10
-SEEDING_ROWS = 65_536
+SEEDING_ROWS = 32_768
 
 
 class Mapper(Protocol):
@@ -48,28 +47,6 @@ class Fit:
     sums: npt.NDArray[np.float64]
     inertia: float
     n_iter: int
-
-
-def seed_centers(sample: npt.NDArray[Any], n_segments: int, *, n_starts: int, seed: int) -> list[npt.NDArray[Any]]:
-    """Starting centers by greedy k-means++ on a sample.
-
-    Parameters
-    ----------
-    sample : float array, shape (n_sample, n_features)
-        At least `n_segments` distinct rows.
-    n_segments : int
-    n_starts : int
-        How many independent starts.
-    seed : int
-
-    Returns
-    -------
-    list of arrays, each of shape (n_segments, n_features)
-    """
-    from sklearn.cluster import kmeans_plusplus
-
-    seeds = np.random.SeedSequence(seed).generate_state(n_starts)
-    return [kmeans_plusplus(sample, n_segments, random_state=int(state))[0] for state in seeds]
 
 
 def lloyd(

@@ -11,7 +11,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.containers import container_of
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd, seed_centers
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
+from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
 
@@ -31,7 +32,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         Number of segments. `auto` takes the one of 2 to 12 with the clearest mean silhouette, or the elbow of the
         inertia where no division is clear, and never exceeds the number of distinct rows.
     init : {"k-means++", "random"} or array of shape (n_segments, n_features), default "k-means++"
-        Starting centers. Above 65 536 rows starts are compared on a sample of as many.
+        Starting centers. Above 32 768 rows starts are compared on a sample of as many.
     n_init : int or "auto", default "auto"
         Independent starts, of which the one of least inertia is kept; `auto` is 10, and 1 for an array.
     max_iter : int, default 300

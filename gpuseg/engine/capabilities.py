@@ -26,7 +26,6 @@ class Capability:
 
 CAPABILITIES: dict[tuple[str, str], Capability] = {
     ("kmeans", "cpu"): Capability("sklearn.cluster:KMeans", {"n_segments": "n_clusters", "seed": "random_state"}),
-    ("pca", "cpu"): Capability("sklearn.decomposition:PCA", {"n_components": "n_components", "seed": "random_state"}),
 }
 
 

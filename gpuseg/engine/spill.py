@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from gpuseg.engine.arrow import as_arrow, as_numpy
+
 
 class Spill:
     """Rows of several sources, apart by source and bucket.
@@ -106,5 +108,5 @@ class Spill:
             + [-1],
             np.int32,
         )
-        codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-        return rows.set_column(rows.schema.get_field_index("category"), "category", pa.array(table[codes]))
+        codes = as_numpy(column.indices.fill_null(-1))
+        return rows.set_column(rows.schema.get_field_index("category"), "category", as_arrow(table[codes]))

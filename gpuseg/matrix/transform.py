@@ -14,6 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.config import FeaturesSection, MatrixSection
+from gpuseg.engine.arrow import as_numpy
 
 GRID = 2.0**20
 _SKEW_FOR_LOG = 1.0
@@ -84,11 +85,11 @@ class MatrixTransform:
         for position, column in enumerate(self.columns):
             scaled = _shaped(feature_values(table, column.feature), column)
             scaled -= column.center
-            scaled /= column.spread
-            np.clip(scaled, -column.clip, column.clip, out=scaled)
-            scaled *= column.weight * GRID
+            scaled *= column.weight * GRID / column.spread
+            bound = column.clip * column.weight * GRID
+            np.clip(scaled, -bound, bound, out=scaled)
             np.rint(scaled, out=scaled)
-            out[:, position] = scaled / GRID
+            np.multiply(scaled, 1.0 / GRID, out=out[:, position], casting="unsafe")
         return out
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,7 +148,7 @@ def fit_transform_of(
 def feature_values(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """A feature as a fresh float64 array, NaN for null."""
     column = table[name].combine_chunks()
-    return np.array(column.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False), np.float64)
+    return as_numpy(column.cast(pa.float64(), safe=False)).copy()
 
 
 def _fit_column(name: str, values: npt.NDArray[np.float64], clip: float) -> ColumnTransform | None:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine import Engine
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.segments.model import Model, Placement
 from gpuseg.segments.sample import SampleRule
 from gpuseg.segments.totals import Totals, segment_sums
@@ -58,7 +59,7 @@ def assign_profiles(
         n_no_data=sum(part.n_no_data for part in parts),
         sums={name: np.sum([part.sums[i] for part in parts], axis=0) for i, name in enumerate(names)},
         n_known={name: np.sum([part.n_known[i] for part in parts], axis=0) for i, name in enumerate(names)},
-        sample=pa.concat_tables([part.sample for part in parts]).take(pa.array(order)),
+        sample=pa.concat_tables([part.sample for part in parts]).take(as_arrow(order)),
     )
 
 
@@ -94,13 +95,13 @@ class _Assigner:
         labels = placed.segment_id
         sums, n_known = segment_sums(table, names, labels, k)
         rows, hashes = self.rule.pick(table, self.engine)
-        sample = table.append_column("segment_id", pa.array(labels)).drop_columns(["profile_id"])
+        sample = table.append_column("segment_id", as_arrow(labels)).drop_columns(["profile_id"])
         return _Part(
             counts=np.bincount(labels, minlength=k),
             n_no_data=len(everyone) - table.num_rows,
             sums=sums,
             n_known=n_known,
-            sample=sample if rows.size == table.num_rows else sample.take(pa.array(rows)),
+            sample=sample if rows.size == table.num_rows else sample.take(as_arrow(rows)),
             hashes=hashes,
         )
 
@@ -118,20 +119,20 @@ def _assignments(
     if len(with_data) == n:
         places = np.arange(n)
     else:
-        places = pc.index_in(with_data, value_set=everyone.combine_chunks()).to_numpy()
+        places = as_numpy(pc.index_in(with_data, value_set=everyone.combine_chunks()))
     segment = np.full(n, NO_SEGMENT, np.int32)
     distance, confidence = np.full(n, np.nan), np.full(n, np.nan)
     segment[places], distance[places], confidence[places] = placed.segment_id, placed.distance, placed.confidence
     missing = segment == NO_SEGMENT
-    name = pa.DictionaryArray.from_arrays(pa.array(segment, mask=missing), pa.array(names, pa.string()))
-    status = pa.DictionaryArray.from_arrays(pa.array(missing.astype(np.int8)), pa.array(["assigned", "no_data"]))
+    name = pa.DictionaryArray.from_arrays(as_arrow(segment, missing), pa.array(names, pa.string()))
+    status = pa.DictionaryArray.from_arrays(as_arrow(missing.astype(np.int8)), pa.array(["assigned", "no_data"]))
     return pa.table(
         {
             "profile_id": everyone,
-            "segment_id": pa.array(segment),
+            "segment_id": as_arrow(segment),
             "segment_name": name.cast(pa.string()),
             "segment_status": status.cast(pa.string()),
-            "distance": pa.array(distance, mask=missing),
-            "confidence": pa.array(confidence, mask=missing),
+            "distance": as_arrow(distance, missing),
+            "confidence": as_arrow(confidence, missing),
         }
     )

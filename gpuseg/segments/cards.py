@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.engine import Engine
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
 from gpuseg.segments.naming import phrase, summary, tastes
@@ -20,7 +20,7 @@ _MOST_TRAITS = 5
 _CLEAR_EFFECT = 0.25
 
 
-def describe_segments(model: Model, totals: Totals, engine: Engine, *, as_of: str, timezone: str) -> dict[str, Any]:
+def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str) -> dict[str, Any]:
     """Content of `segments.json`.
 
     Parameters
@@ -28,7 +28,6 @@ def describe_segments(model: Model, totals: Totals, engine: Engine, *, as_of: st
     model : Model
     totals : Totals
         From `assign_profiles`.
-    engine : Engine
     as_of, timezone : str
         The run's.
 
@@ -57,7 +56,7 @@ def describe_segments(model: Model, totals: Totals, engine: Engine, *, as_of: st
         "choice": dict(model.choice),
         "features": [_feature(item, model, totals) for item in model.features],
         "segments": cards,
-        "projection": _projection(model, totals.sample, engine),
+        "projection": _projection(model, totals.sample),
     }
 
 
@@ -108,7 +107,7 @@ def _card(
 ) -> dict[str, Any]:
     value = totals.sums.get(VALUE_FEATURE)
     value_total = float(value.sum()) if value is not None else 0.0
-    mine = totals.sample.filter(pa.array(totals.sample["segment_id"].to_numpy() == segment))
+    mine = totals.sample.filter(as_arrow(as_numpy(totals.sample["segment_id"]) == segment))
     figures = {}
     for feature in features:
         name = feature["name"]
@@ -158,19 +157,30 @@ def _distinguishing(
     return list(traits.values())
 
 
-def _projection(model: Model, sample: pa.Table, engine: Engine) -> dict[str, Any] | None:
+def _projection(model: Model, sample: pa.Table) -> dict[str, Any] | None:
     """First two principal components of the sampled matrix rows, for a picture."""
     rows = model.transform.apply(sample.slice(0, _PROJECTION_ROWS))
-    n_components = min(2, *rows.shape)
-    pca = engine.device.estimator("pca", n_components=n_components, seed=model.seed)
-    points = np.zeros((len(rows), 2))
-    points[:, :n_components] = pca.fit_transform(rows.astype(np.float64))
-    labels = sample["segment_id"].to_numpy()
+    points, shares = _principal_components(rows.astype(np.float64))
+    labels = as_numpy(sample["segment_id"])
     return {
         "method": "pca",
-        "explained_variance_share": [round(float(share), 6) for share in pca.explained_variance_ratio_],
+        "explained_variance_share": [round(float(share), 6) for share in shares],
         "points": [
             [round(float(x), 4), round(float(y), 4), int(label)]
             for (x, y), label in zip(points[:_PROJECTED_POINTS], labels, strict=False)
         ],
     }
+
+
+def _principal_components(
+    rows: npt.NDArray[np.float64],
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Rows on their first two principal axes, shape (n, 2), and the share of variance of each."""
+    centered = rows - rows.mean(axis=0)
+    variances, axes = np.linalg.eigh(centered.T @ centered / len(rows))
+    first = axes[:, ::-1][:, :2]
+    # An axis has no direction of its own; its largest part points up.
+    first = first * np.sign(first[np.abs(first).argmax(axis=0), np.arange(first.shape[1])])
+    points = np.zeros((len(rows), 2))
+    points[:, : first.shape[1]] = centered @ first
+    return points, variances[::-1][:2] / variances.sum()

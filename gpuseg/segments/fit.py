@@ -10,7 +10,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.clustering.choose import Choice, choose_segments, n_distinct
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd, seed_centers
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd
+from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ClusteringError, ConfigError, EmptyDataError

@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine import Engine, open_engine
+from gpuseg.engine.arrow import as_arrow
 from gpuseg.errors import IntegrityError, SchemaError
 from gpuseg.matrix.transform import MatrixTransform
 from gpuseg.sources.frames import frame_table
@@ -164,10 +165,10 @@ class Model:
             placed = self.place(table, opened)
         columns = {"profile_id": table["profile_id"]} if "profile_id" in table.column_names else {}
         columns |= {
-            "segment_id": pa.array(placed.segment_id),
+            "segment_id": as_arrow(placed.segment_id),
             "segment_name": pa.array([self.names[i] for i in placed.segment_id], pa.string()),
-            "distance": pa.array(placed.distance),
-            "confidence": pa.array(placed.confidence),
+            "distance": as_arrow(placed.distance),
+            "confidence": as_arrow(placed.confidence),
         }
         return pa.table(columns).to_pandas()
 

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine import Engine
+from gpuseg.engine.arrow import as_arrow
 from gpuseg.workspace.files import read_table
 
 SAMPLE_PROFILES = 131_072
@@ -51,9 +52,9 @@ def sample_profiles(rule: SampleRule, engine: Engine, *, files: Sequence[Path]) 
     def part(file: Path) -> tuple[pa.Table, npt.NDArray[np.uint64]]:
         table = read_table(file)
         rows, hashes = rule.pick(table, engine)
-        kept = table if rows.size == table.num_rows else table.take(pa.array(rows))
+        kept = table if rows.size == table.num_rows else table.take(as_arrow(rows))
         return kept.drop_columns(["profile_id"]), hashes
 
     parts = list(engine.executor.map(part, files))
     order = rule.order(np.concatenate([hashes for _, hashes in parts]))
-    return pa.concat_tables([table for table, _ in parts]).take(pa.array(order))
+    return pa.concat_tables([table for table, _ in parts]).take(as_arrow(order))

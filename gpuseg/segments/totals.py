@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine import Engine
+from gpuseg.engine.arrow import as_arrow
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
 
@@ -65,5 +66,5 @@ def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:
         n_no_data=0,
         sums=dict(zip(names, sums, strict=True)),
         n_known=dict(zip(names, n_known, strict=True)),
-        sample=sample.append_column("segment_id", pa.array(labels)),
+        sample=sample.append_column("segment_id", as_arrow(labels)),
     )

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine import Engine
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.program import ReadPlan, Tally
 from gpuseg.engine.spill import Spill
 from gpuseg.sources.plan import Plans
@@ -147,7 +148,7 @@ def _profiles(known: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table:
     for source in sources:
         tables = [table for table in known if f"in_{source}" in table.column_names]
         if not tables:
-            columns[f"in_{source}"] = pa.array(np.zeros(len(profiles), np.bool_))
+            columns[f"in_{source}"] = as_arrow(np.zeros(len(profiles), np.bool_))
         elif len(known) == 1:
             columns[f"in_{source}"] = tables[0][f"in_{source}"]
         else:
@@ -160,10 +161,10 @@ def _lines_per_category(cells: pa.Table) -> dict[str, int]:
     column = cells["category"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
-    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    lines = np.zeros(len(column.dictionary) + 1, np.int64)
-    np.add.at(lines, codes, cells["n_lines"].to_numpy())
-    return {name: int(count) for name, count in zip(column.dictionary.to_pylist(), lines[:-1], strict=True) if count}
+    codes = as_numpy(column.indices.fill_null(-1))
+    # Weights are float64; a bucket has far fewer than 2^53 lines, so the counts are exact.
+    lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(column.dictionary) + 1)
+    return {name: int(count) for name, count in zip(column.dictionary.to_pylist(), lines[1:], strict=True) if count}
 
 
 def _merge(found: Ingested, bucket: Ingested) -> None:

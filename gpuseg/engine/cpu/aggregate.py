@@ -8,6 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gpuseg.engine.arrow import as_arrow, as_numpy, frozen
 from gpuseg.engine.cpu.cells import day_cells, distinct_orders, group_by_rank, sum_overflows
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.errors import InvalidValueError
@@ -39,8 +40,8 @@ def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str
     ranks, profiles = rank_ids(lines["profile_id"])
     order, offsets = group_by_rank(ranks, len(profiles))
     category_ranks, names = _category_ranks(lines["category"], categories)
-    day, amount = lines["day"].to_numpy(), lines["amount_minor"].to_numpy()
-    at_us = lines["at_us"].to_numpy()
+    day, amount = as_numpy(lines["day"]), as_numpy(lines["amount_minor"])
+    at_us = as_numpy(lines["at_us"])
     if sum_overflows(amount):
         raise InvalidValueError(
             f"{', '.join(sources)}: the amounts add up to more than 2^63 minor units; lower run.amount_scale"
@@ -60,7 +61,7 @@ def _lines(table: pa.Table) -> pa.Table:
     if "category" in table.column_names:
         columns["category"] = table["category"]
     else:
-        columns["category"] = pa.array(np.full(table.num_rows, -1, np.int32))
+        columns["category"] = as_arrow(np.full(table.num_rows, -1, np.int32))
     return pa.table(columns)
 
 
@@ -70,21 +71,21 @@ def _category_ranks(codes: pa.ChunkedArray, categories: Sequence[str]) -> tuple[
     order = pc.sort_indices(names)
     # One extra entry at the end makes code -1 find rank -1.
     rank_of_code = np.full(len(names) + 1, -1, np.int32)
-    rank_of_code[order.to_numpy()] = np.arange(len(names), dtype=np.int32)
-    return rank_of_code[codes.to_numpy()], names.take(order)
+    rank_of_code[as_numpy(order)] = np.arange(len(names), dtype=np.int32)
+    return rank_of_code.take(as_numpy(codes)), names.take(order)
 
 
 def _cell_table(cells: tuple[Any, ...], profiles: pa.Array, names: pa.Array) -> pa.Table:
     profile, day, category, n_lines, amount_minor, first_us, last_us = cells
     return pa.table(
         {
-            "profile_id": profiles.take(pa.array(profile)),
-            "day": pa.array(day),
-            "category": pa.DictionaryArray.from_arrays(pa.array(category, mask=category < 0), names),
-            "n_lines": pa.array(n_lines),
-            "amount_minor": pa.array(amount_minor),
-            "first_us": pa.array(first_us),
-            "last_us": pa.array(last_us),
+            "profile_id": profiles.take(as_arrow(profile)),
+            "day": as_arrow(day),
+            "category": pa.DictionaryArray.from_arrays(as_arrow(category, category < 0), names),
+            "n_lines": as_arrow(n_lines),
+            "amount_minor": as_arrow(amount_minor),
+            "first_us": as_arrow(first_us),
+            "last_us": as_arrow(last_us),
         }
     )
 
@@ -103,7 +104,7 @@ def _presence(spans: Mapping[str, slice], ranks: npt.NDArray[np.int32], profiles
     for source, span in spans.items():
         known = np.zeros(len(profiles), np.bool_)
         known[ranks[span]] = True
-        columns[f"in_{source}"] = pa.array(known)
+        columns[f"in_{source}"] = as_arrow(known)
     return pa.table(columns)
 
 
@@ -117,13 +118,13 @@ def _order_table(
     pieces = []
     for number, (source, span) in enumerate(spans.items()):
         pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number, whole))
-    rank = np.concatenate([piece["rank"].to_numpy() for piece in pieces])
+    rank = np.concatenate([as_numpy(piece["rank"]) for piece in pieces])
     merged = pa.concat_tables(pieces, promote_options="permissive")
     if len(pieces) > 1:
         # Pieces come in (source, id before time) order, so a stable sort by profile keeps that order inside one.
         by_profile = np.argsort(rank, kind="stable")
-        merged, rank = merged.take(pa.array(by_profile)), rank[by_profile]
-    columns = {"profile_id": profiles.take(pa.array(rank))}
+        merged, rank = merged.take(as_arrow(by_profile)), rank[by_profile]
+    columns = {"profile_id": profiles.take(as_arrow(rank))}
     columns["source"] = pa.DictionaryArray.from_arrays(
         merged["source"].combine_chunks(), pa.array(list(spans), pa.string())
     )
@@ -138,7 +139,7 @@ def _orders_of(
 
     `whole` is the grouping of all rows by profile, where these rows are all there are.
     """
-    day, at_us = table["day"].to_numpy(), table["at_us"].to_numpy()
+    day, at_us = as_numpy(table["day"]), as_numpy(table["at_us"])
     if "order_id" not in table.column_names:
         grouping = whole or group_by_rank(ranks, n_profiles)
         return [_distinct_table(grouping, at_us, day, source, None)]
@@ -148,23 +149,23 @@ def _orders_of(
     if not ids.null_count:
         keys, names = _order_keys(ids)
         return [_distinct_table(whole or group_by_rank(ranks, n_profiles), keys, day, source, names)]
-    missing = ids.is_null().to_numpy(zero_copy_only=False)
+    missing = as_numpy(ids.is_null())
     pieces = []
     if not missing.all():
         keys, names = _order_keys(ids.drop_null())
         grouping = group_by_rank(ranks[~missing], n_profiles)
-        pieces.append(_distinct_table(grouping, keys, day[~missing], source, names))
+        pieces.append(_distinct_table(grouping, keys, frozen(day[~missing]), source, names))
     grouping = group_by_rank(ranks[missing], n_profiles)
-    pieces.append(_distinct_table(grouping, at_us[missing], day[missing], source, None))
+    pieces.append(_distinct_table(grouping, frozen(at_us[missing]), frozen(day[missing]), source, None))
     return pieces
 
 
 def _order_keys(ids: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Integers that sort as the ids do, and the ids they stand for (an empty int64 array: themselves)."""
     if pa.types.is_integer(ids.type):
-        return ids.to_numpy(), pa.array([], pa.int64())
+        return as_numpy(ids), pa.array([], pa.int64())
     ranks, names = rank_ids(ids)
-    return ranks.astype(np.int64), names
+    return frozen(ranks.astype(np.int64)), names
 
 
 def _distinct_table(
@@ -178,18 +179,18 @@ def _distinct_table(
     profile, key, first_day = distinct_orders(order, offsets, keys, day)
     nothing = pa.nulls(len(key))
     if names is None:
-        order_id, order_us = nothing, pa.array(key)
+        order_id, order_us = nothing, as_arrow(key)
     elif pa.types.is_integer(names.type):
-        order_id, order_us = pa.array(key), nothing
+        order_id, order_us = as_arrow(key), nothing
     else:
-        order_id, order_us = names.take(pa.array(key)), nothing
+        order_id, order_us = names.take(as_arrow(key)), nothing
     return pa.table(
         {
-            "rank": pa.array(profile),
-            "source": pa.array(np.full(len(key), source, np.int32)),
+            "rank": as_arrow(profile),
+            "source": as_arrow(np.full(len(key), source, np.int32)),
             "order_id": order_id,
             "order_us": order_us,
-            "day": pa.array(first_day),
+            "day": as_arrow(first_day),
         }
     )
 
@@ -225,6 +226,6 @@ def attribute_rows(source: str, rows: pa.Table) -> dict[str, pa.Table]:
             f"{source}: {first} and {second} describe the same profile; a crm source needs one row per profile"
         )
     return {
-        f"{source}.attributes": rows.drop_columns(["file", "row"]).take(pa.array(order)),
-        "profiles": pa.table({"profile_id": profiles, f"in_{source}": pa.array(np.ones(len(profiles), np.bool_))}),
+        f"{source}.attributes": rows.drop_columns(["file", "row"]).take(as_arrow(order)),
+        "profiles": pa.table({"profile_id": profiles, f"in_{source}": as_arrow(np.ones(len(profiles), np.bool_))}),
     }

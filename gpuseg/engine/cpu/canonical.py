@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gpuseg.engine.arrow import as_arrow, as_numpy, frozen
 from gpuseg.engine.cpu.reading import Chunk
 from gpuseg.engine.cpu.times import local_days, localize
 from gpuseg.engine.program import IdType, ReadPlan, Tally, ZoneTable
@@ -92,7 +93,7 @@ def keys(chunk: Chunk, column: str, wanted: IdType) -> Any:
     if not (pa.types.is_integer(array.type) or _is_text(array.type)):
         raise _wrong_type(chunk, column, array.type, "integers or text")
     cast = _checked(chunk, column, array, lambda part: part.cast(pa.int64()), "not a whole number within int64")
-    return cast if cast.null_count else cast.to_numpy(zero_copy_only=False)
+    return cast if cast.null_count else as_numpy(cast)
 
 
 def _count_nulls(chunk: Chunk, column: str, tally: Tally, *, required: bool) -> None:
@@ -118,7 +119,7 @@ def _times(chunk: Chunk, plan: ReadPlan, values: dict[str, Any], tally: Tally) -
         raise InvalidValueError(
             f"{chunk.place(row, 'at')}: the time lies before 1970-01-01; remove rows with placeholder dates"
         )
-    values["at_us"] = at_us
+    at_us = values["at_us"] = frozen(at_us)
     values["day"] = local_days(at_us, plan.run_zone.transitions_us, plan.run_zone.offsets_us)
     keep: npt.NDArray[np.bool_] = at_us < plan.as_of_us
     tally.rows_after_as_of = int(at_us.size - np.count_nonzero(keep))
@@ -130,28 +131,26 @@ def _to_us(chunk: Chunk, array: pa.Array) -> npt.NDArray[np.int64]:
     if pa.types.is_date(array.type):
         array = array.cast(pa.date32()).cast(pa.timestamp("us"))
     elif array.type.unit == "ns":
-        ticks = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        ticks = as_numpy(array.cast(pa.int64()))
         return np.floor_divide(ticks, 1000)
     unit = pa.timestamp("us", tz=array.type.tz)
     array = _checked(chunk, "at", array, lambda part: part.cast(unit), "the time is out of range")
-    ticks = array.cast(pa.int64()).to_numpy(zero_copy_only=False)
+    ticks = as_numpy(array.cast(pa.int64()))
     return ticks.astype(np.int64, copy=False)
 
 
 def _parsed_times(chunk: Chunk, text: pa.Array, zone: ZoneTable, tally: Tally) -> npt.NDArray[np.int64]:
     text = pc.utf8_trim_whitespace(text)
     # A date alone ends in `-01` too, so a zone is looked for only after a time of day.
-    zoned = pc.and_(pc.greater(pc.utf8_length(text), 10), pc.match_substring_regex(text, _ZONED)).to_numpy(
-        zero_copy_only=False
-    )
+    zoned = as_numpy(pc.and_(pc.greater(pc.utf8_length(text), 10), pc.match_substring_regex(text, _ZONED)))
     out = np.empty(len(text), np.int64)
     for mask, unit in ((~zoned, pa.timestamp("us")), (zoned, pa.timestamp("us", tz="UTC"))):
         if not mask.any():
             continue
         rows = np.flatnonzero(mask)
-        part = pc.replace_substring_regex(text.filter(pa.array(mask)), _TOO_FINE, r"\1")
+        part = pc.replace_substring_regex(text.filter(as_arrow(mask)), _TOO_FINE, r"\1")
         cast = _checked(chunk, "at", part, methodcaller("cast", unit), "not an ISO 8601 time", rows=rows)
-        ticks = cast.cast(pa.int64()).to_numpy(zero_copy_only=False)
+        ticks = as_numpy(cast.cast(pa.int64()))
         out[rows] = ticks if unit.tz else _localized(ticks, zone, tally)
     return out
 
@@ -159,7 +158,7 @@ def _parsed_times(chunk: Chunk, text: pa.Array, zone: ZoneTable, tally: Tally) -
 def _localized(wall_us: npt.NDArray[np.int64], zone: ZoneTable, tally: Tally) -> npt.NDArray[np.int64]:
     if not zone.transitions_us.size and not zone.offsets_us[0]:
         return wall_us
-    at_us, ambiguous, nonexistent = localize(wall_us, zone.transitions_us, zone.offsets_us)
+    at_us, ambiguous, nonexistent = localize(frozen(wall_us), zone.transitions_us, zone.offsets_us)
     tally.times_ambiguous += int(ambiguous)
     tally.times_nonexistent += int(nonexistent)
     return at_us
@@ -173,6 +172,8 @@ def _amounts(chunk: Chunk, plan: ReadPlan, values: dict[str, Any], tally: Tally)
     elif pa.types.is_integer(kind):
         minor, rounded = _from_decimals(chunk, array.cast(pa.decimal128(38, 0)), plan.amount_scale)
     elif pa.types.is_decimal(kind):
+        if kind.bit_width < 128:
+            array = array.cast(pa.decimal128(38, kind.scale))
         minor, rounded = _from_decimals(chunk, array, plan.amount_scale)
     elif _is_text(kind):
         minor, rounded = _from_decimals(chunk, _decimal_text(chunk, array.cast(pa.string())), plan.amount_scale)
@@ -183,7 +184,7 @@ def _amounts(chunk: Chunk, plan: ReadPlan, values: dict[str, Any], tally: Tally)
 
 
 def _from_floats(chunk: Chunk, array: pa.Array, scale: int) -> tuple[npt.NDArray[np.int64], int]:
-    amounts = array.to_numpy(zero_copy_only=False).astype(np.float64, copy=False)
+    amounts = as_numpy(array).astype(np.float64, copy=False)
     scaled = amounts * scale
     whole = np.rint(scaled)
     good = np.abs(scaled) <= _EXACT
@@ -207,7 +208,7 @@ def _from_decimals(chunk: Chunk, array: pa.Array, scale: int) -> tuple[npt.NDArr
 
     reason = "the amount is larger than 2^63 minor units"
     cast = _checked(chunk, "amount", exact, minor, reason)
-    return cast.to_numpy(zero_copy_only=False), rounded
+    return as_numpy(cast), rounded
 
 
 def _decimal_text(chunk: Chunk, text: pa.Array) -> pa.Array:
@@ -239,7 +240,7 @@ def _categories(chunk: Chunk) -> pa.DictionaryArray:
 
 
 def _filtered(array: Any, keep: npt.NDArray[np.bool_]) -> Any:
-    return array[keep] if isinstance(array, np.ndarray) else array.filter(pa.array(keep))
+    return array[keep] if isinstance(array, np.ndarray) else array.filter(as_arrow(keep))
 
 
 def _one_array(column: pa.ChunkedArray) -> pa.Array:

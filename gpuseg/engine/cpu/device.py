@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.capabilities import construct
 from gpuseg.engine.cpu.aggregate import aggregate_purchases, attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
@@ -45,7 +46,7 @@ class CpuDevice:
         hashes = self.hash_ids(columns.values["profile_id"], 0)
         order, offsets = order_by_bucket(hashes, n_buckets)
         ordered = {
-            name: column[order] if isinstance(column, np.ndarray) else column.take(pa.array(order))
+            name: column.take(order) if isinstance(column, np.ndarray) else column.take(as_arrow(order))
             for name, column in columns.values.items()
         }
         return _record_batch(ordered), offsets.tolist()
@@ -69,7 +70,7 @@ class CpuDevice:
             parts = [self.hash_ids(chunk, seed) for chunk in ids.chunks]
             return np.concatenate(parts) if parts else np.empty(0, np.uint64)
         if pa.types.is_integer(ids.type):
-            return hash_int64(ids.to_numpy(), np.uint64(seed))
+            return hash_int64(as_numpy(ids), np.uint64(seed))
         text = ids.cast(pa.large_string())
         _, offsets, data = text.buffers()
         bounds = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
@@ -102,5 +103,5 @@ class CpuDevice:
 
 
 def _record_batch(values: Mapping[str, Any]) -> pa.RecordBatch:
-    arrays = {name: pa.array(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
+    arrays = {name: as_arrow(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}
     return pa.RecordBatch.from_arrays(list(arrays.values()), names=list(arrays))

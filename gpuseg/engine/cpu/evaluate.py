@@ -10,6 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.cpu.ranks import rank_ids, sorted_runs
 from gpuseg.engine.program import (
     Arithmetic,
@@ -69,7 +70,7 @@ def evaluate_features(state: Mapping[str, pa.Table], features: Mapping[str, Expr
     for feature, expression in features.items():
         value = _compute(expression, reduced)
         null = value.null if is_integer(expression) else ~np.isfinite(value.values)
-        columns[feature] = pa.array(value.values, mask=null)
+        columns[feature] = as_arrow(value.values, null)
     return pa.table(columns)
 
 
@@ -82,7 +83,7 @@ def _universe(state: Mapping[str, pa.Table]) -> tuple[Any, dict[str, Any], dict[
     if all(other.equals(first) for other in ids.values()):
         return first, dict.fromkeys(ids), runs
     _, profiles = rank_ids(pa.concat_arrays(list(ids.values())))
-    places = {name: pc.index_in(own, profiles).to_numpy() for name, own in ids.items()}
+    places = {name: as_numpy(pc.index_in(own, profiles)) for name, own in ids.items()}
     return profiles, places, runs
 
 
@@ -91,11 +92,11 @@ def _reduce_table(
 ) -> list[npt.NDArray[np.int64]]:
     """Values of each reduction, shape (n_profiles of the table,)."""
     columns = {name: position for position, name in enumerate(_columns_of(reductions))}
-    data = [table[name].to_numpy().astype(np.int64, copy=False) for name in columns]
+    data = [as_numpy(table[name]).astype(np.int64, copy=False) for name in columns]
     slots, category = _category_slots(table, reductions)
     plain = [r for r in reductions if r.category is None]
     by_category = [r for r in reductions if r.category is not None]
-    day = table["day"].to_numpy()
+    day = as_numpy(table["day"])
     out = np.empty((len(plain), runs.size - 1), np.int64)
     operations = np.array([_CODES[r.operation] for r in plain], np.int64)
     sources = np.array([columns.get(r.column, 0) for r in plain], np.int64)
@@ -140,42 +141,50 @@ def _category_slots(
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
     slot_of_code = np.array([slots.get(name, -1) for name in column.dictionary.to_pylist()] + [-1], np.int32)
-    codes = column.indices.fill_null(-1).to_numpy(zero_copy_only=False)
-    return slots, slot_of_code[codes]
+    codes = as_numpy(column.indices.fill_null(-1))
+    return slots, slot_of_code.take(codes)
 
 
 @nb.njit(cache=True, nogil=True)
 def _reduce(runs, day, columns, operations, sources, since, out):  # type: ignore[no-untyped-def]
-    n_reductions = operations.size
     for profile in range(runs.size - 1):
-        for r in range(n_reductions):
-            operation = operations[r]
-            bound = since[r]
+        low, high = runs[profile], runs[profile + 1]
+        for r in range(operations.size):
             column = columns[sources[r]]
+            bound = since[r]
             value = np.int64(0)
-            seen = False
-            previous = np.int64(0)
-            for row in range(runs[profile], runs[profile + 1]):
-                today = np.int64(day[row])
-                if today < bound:
-                    continue
-                if operation == _SUM:
-                    value += column[row]
-                elif operation == _COUNT:
-                    value += 1
-                elif operation == _MIN:
-                    value = min(value, column[row]) if seen else column[row]
-                elif operation == _MAX:
-                    value = max(value, column[row]) if seen else column[row]
-                elif not seen or today != previous:
-                    if operation == _COUNT_DISTINCT:
-                        value += 1
-                    elif seen:
-                        value += (today - previous) * (today - previous)
-                previous = today
-                seen = True
-            # A minimum or maximum of nothing is marked, and becomes null.
-            out[r, profile] = value if seen or operation < _MIN else _NEVER
+            if operations[r] == _SUM:
+                for row in range(low, high):
+                    value += column[row] if day[row] >= bound else 0
+            elif operations[r] == _COUNT:
+                for row in range(low, high):
+                    value += 1 if day[row] >= bound else 0
+            elif operations[r] == _MIN or operations[r] == _MAX:
+                # The extreme of nothing is marked, and becomes null.
+                value = _NEVER
+                for row in range(low, high):
+                    found = column[row]
+                    better = found < value if operations[r] == _MIN else found > value
+                    if day[row] >= bound and (value == _NEVER or better):
+                        value = found
+            else:
+                # Days come in order, so a window is the end of a profile's run.
+                start = low
+                while start < high and day[start] < bound:
+                    start += 1
+                value = _over_days(day, start, high, operations[r])
+            out[r, profile] = value
+
+
+@nb.njit(nogil=True)
+def _over_days(day, start, high, operation):  # type: ignore[no-untyped-def]
+    """Number of distinct days, or the sum of squares of the gaps between them."""
+    value = np.int64(1 if operation == _COUNT_DISTINCT and start < high else 0)
+    for row in range(start + 1, high):
+        gap = np.int64(day[row]) - np.int64(day[row - 1])
+        if gap:
+            value += 1 if operation == _COUNT_DISTINCT else gap * gap
+    return value
 
 
 @nb.njit(cache=True, nogil=True)

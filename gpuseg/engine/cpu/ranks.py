@@ -8,6 +8,8 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from gpuseg.engine.arrow import as_arrow, as_numpy
+
 
 def rank_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], Any]:
     """Rank of each row's id and the distinct ids in order.
@@ -22,27 +24,31 @@ def rank_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], An
     distinct : Arrow array, shape (n_ids,)
         Ascending: integers by value, text by UTF-8 bytes.
     """
+    if pa.types.is_integer(ids.type):
+        codes, distinct = _distinct_codes(as_numpy(ids))
+        order = np.argsort(distinct)
+        ranks_of_code = np.empty(order.size, np.int32)
+        ranks_of_code[order] = np.arange(order.size, dtype=np.int32)
+        return ranks_of_code.take(codes), as_arrow(distinct.take(order))
     encoded = ids.dictionary_encode()
     if isinstance(encoded, pa.ChunkedArray):
         encoded = encoded.combine_chunks()
         if isinstance(encoded, pa.ChunkedArray):
             encoded = encoded.unify_dictionaries().combine_chunks().chunk(0)
     values = encoded.dictionary
-    order = pc.sort_indices(values)
-    places = order.to_numpy()
-    ranks_of_code = np.empty(places.size, np.int32)
-    ranks_of_code[places] = np.arange(places.size, dtype=np.int32)
-    codes = encoded.indices.to_numpy(zero_copy_only=False)
-    return ranks_of_code[codes], values.take(order)
+    sorted_places = pc.sort_indices(values)
+    ranks_of_code = np.empty(len(values), np.int32)
+    ranks_of_code[as_numpy(sorted_places)] = np.arange(len(values), dtype=np.int32)
+    return ranks_of_code.take(as_numpy(encoded.indices)), values.take(sorted_places)
 
 
 def sorted_runs(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], Any]:
     """Offsets between the runs of equal ids in a column that is already sorted, and the id of each run."""
     if pa.types.is_integer(ids.type):
-        values = ids.to_numpy()
+        values = as_numpy(ids)
         starts = _changes(values)
         offsets = np.append(starts, values.size).astype(np.int64)
-        return offsets, pa.array(values[starts])
+        return offsets, as_arrow(values[starts])
     ranks, distinct = rank_ids(ids)
     return np.searchsorted(ranks, np.arange(len(distinct) + 1)).astype(np.int64), distinct
 
@@ -60,3 +66,44 @@ def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
             starts[n] = row
             n += 1
     return starts
+
+
+@nb.njit(cache=True, nogil=True)
+def _distinct_codes(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Code of each value, in order of first sight, and the value of each code; open addressing, at most half full."""
+    codes = np.empty(values.size, np.int32)
+    distinct = np.empty(1024, np.int64)
+    bits = 11
+    table = np.full(1 << bits, -1, np.int32)
+    n = 0
+    for row in range(values.size):
+        value = values[row]
+        slot = _slot(value, bits)
+        while table[slot] >= 0 and distinct[table[slot]] != value:
+            slot = (slot + 1) & (table.size - 1)
+        if table[slot] < 0:
+            if n == distinct.size:
+                grown = np.empty(2 * n, np.int64)
+                grown[:n] = distinct
+                distinct = grown
+                bits += 1
+                table = np.full(1 << bits, -1, np.int32)
+                for code in range(n):
+                    slot = _slot(distinct[code], bits)
+                    while table[slot] >= 0:
+                        slot = (slot + 1) & (table.size - 1)
+                    table[slot] = code
+                slot = _slot(value, bits)
+                while table[slot] >= 0:
+                    slot = (slot + 1) & (table.size - 1)
+            table[slot] = n
+            distinct[n] = value
+            n += 1
+        codes[row] = table[slot]
+    return codes, distinct[:n].copy()
+
+
+@nb.njit(inline="always")
+def _slot(value, bits):  # type: ignore[no-untyped-def]
+    """Fibonacci hashing (Knuth, TAOCP 3, 6.4)."""
+    return np.int64((np.uint64(value) * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(64 - bits))
