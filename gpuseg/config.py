@@ -4,16 +4,18 @@ A key that is not defined here is refused; nothing is accepted and ignored.
 """
 
 import datetime as dt
+import glob
 import json
 import os
 import zoneinfo
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from gpuseg.config_messages import AUTO_OR_WHOLE, describe_problems, nearest
+from gpuseg.config_yaml import read_yaml
 from gpuseg.errors import ConfigError
 from gpuseg.vocabulary import KINDS
 
@@ -38,6 +40,9 @@ def _known_zone(name: str) -> str:
     return name
 
 
+_A_DATE = "must be a date such as 2018-01-01; the window ends at its midnight in run.timezone"
+
+
 class RunSection(_Section):
     """Where a run is kept, up to when it looks, and what it runs on."""
 
@@ -60,13 +65,13 @@ class RunSection(_Section):
     @classmethod
     def _a_date(cls, value: Any) -> Any:
         if isinstance(value, dt.datetime) or not isinstance(value, str | dt.date):
-            raise ValueError("must be a date such as 2018-01-01; the window ends at its midnight in run.timezone")
+            raise ValueError(_A_DATE)
         if isinstance(value, dt.date):
             return value
         try:
             return dt.date.fromisoformat(value.strip())
         except ValueError:
-            raise ValueError("must be a date such as 2018-01-01") from None
+            raise ValueError(_A_DATE) from None
 
     @field_validator("as_of")
     @classmethod
@@ -125,7 +130,9 @@ class SourceSection(_Section):
 class QualitySection(_Section):
     """Gates on the data itself."""
 
-    max_null_share: float = Field(0.05, ge=0, le=1, description="Most nulls allowed in an optional column.")
+    max_null_share: float = Field(
+        0.05, ge=0, le=1, strict=True, description="Most nulls allowed in an optional column."
+    )
 
 
 class FeaturesSection(_Section):
@@ -134,7 +141,7 @@ class FeaturesSection(_Section):
     windows_days: tuple[PositiveInt, ...] = Field((30, 90, 365), description="Windows that end at `as_of`.")
     families: tuple[str, ...] = Field(("rfm", "tempo", "interests"), min_length=1, description="Families.")
     drop: tuple[str, ...] = Field((), description="Features kept out of the clustering.")
-    weights: dict[str, Annotated[float, Field(gt=0, le=MAX_WEIGHT)]] = Field(
+    weights: dict[str, Annotated[float, Field(gt=0, le=MAX_WEIGHT, strict=True)]] = Field(
         default_factory=dict, description="Factor on a scaled feature, 1 where not given."
     )
 
@@ -159,7 +166,9 @@ class MatrixSection(_Section):
     """From features to the float32 matrix."""
 
     scale: Literal["standard"] = Field("standard", description="Zero mean, unit variance.")
-    clip: float = Field(6.0, gt=0, le=MAX_CLIP, description="Largest distance from the mean, in deviations.")
+    clip: float = Field(
+        6.0, gt=0, le=MAX_CLIP, strict=True, description="Largest distance from the mean, in deviations."
+    )
 
 
 class ClusterSection(_Section):
@@ -173,7 +182,7 @@ class ClusterSection(_Section):
         Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)],
         Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)],
     ] = Field((2, 12), description="Smallest and largest number that `auto` tries.")
-    min_segment_share: float = Field(0.01, ge=0, lt=0.5, description="Smallest share `auto` accepts.")
+    min_segment_share: float = Field(0.01, ge=0, lt=0.5, strict=True, description="Smallest share `auto` accepts.")
 
     @field_validator("segments_range")
     @classmethod
@@ -221,20 +230,7 @@ def load_config(path: str | Path) -> Config:
         If the file cannot be read, is not YAML, or says something that cannot be.
     """
     path = Path(path)
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-        raise ConfigError(f"{path}: cannot read the configuration: {reason}; `gpuseg init` writes one") from None
-    try:
-        content = yaml.load(text, Loader=_UniqueKeyLoader)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f", line {mark.line + 1}" if mark else ""
-        raise ConfigError(f"{path}{where}: not valid YAML: {getattr(error, 'problem', error)}") from None
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path}: the configuration must be a mapping with `run` and `sources`")
-    return parse_config(content, base=path.parent)
+    return parse_config(read_yaml(path), base=path.parent)
 
 
 def parse_config(content: dict[str, Any], *, base: Path | None = None) -> Config:
@@ -263,6 +259,13 @@ def parse_config(content: dict[str, Any], *, base: Path | None = None) -> Config
     return config if base is None else _rebased(config, base)
 
 
+def read_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
+    """A checked configuration from whatever names it."""
+    if isinstance(config, Config):
+        return config
+    return load_config(config) if isinstance(config, str | Path) else parse_config(dict(config))
+
+
 def config_schema() -> dict[str, Any]:
     """JSON Schema of the configuration."""
     return Config.model_json_schema()
@@ -274,27 +277,23 @@ def as_json(section: BaseModel) -> str:
 
 
 def _rebased(config: Config, base: Path) -> Config:
-    def absolute(location: str | None) -> str | None:
-        if location is None or "://" in location or Path(location).is_absolute():
+    def absolute(location: str, folder: str) -> str:
+        if "://" in location or Path(location).is_absolute():
             return location
-        return os.path.normpath(base / location)
+        return os.path.normpath(os.path.join(folder, location))  # noqa: PTH118 - a glob is no path
 
-    run = config.run.model_copy(update={"out": absolute(config.run.out)})
-    sources = tuple(s.model_copy(update={"uri": absolute(s.uri)}) for s in config.sources)
-    return config.model_copy(update={"run": run, "sources": sources})
+    # Only what the configuration itself says is a glob, not the name of the folder that it lies in.
+    escaped = glob.escape(str(base))
+    run = config.run.model_copy(update={"out": absolute(config.run.out, str(base))})
+    sources = [
+        source.model_copy(update={"uri": absolute(source.uri, escaped if is_glob(source.uri) else str(base))})
+        if source.uri
+        else source
+        for source in config.sources
+    ]
+    return config.model_copy(update={"run": run, "sources": tuple(sources)})
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, where YAML would silently keep the last."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT001, FBT002
-        seen: set[Any] = set()
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if isinstance(key, str | int) and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    None, None, f"the key {key!r} is given twice", key_node.start_mark
-                )
-            if isinstance(key, str | int):
-                seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+def is_glob(location: str) -> bool:
+    """Whether a location is a pattern rather than the name of one file."""
+    return any(mark in location for mark in "*?[")

@@ -33,7 +33,9 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
 
 
 def _key(location: tuple[Any, ...]) -> str:
-    return ".".join(str(part) for part in location if not _is_branch(part))
+    """Dotted name of a key, without the branch of a value that may be of two types."""
+    key = ".".join(str(part) for part in location[:2])
+    return key if key in AUTO_OR_WHOLE else ".".join(str(part) for part in location)
 
 
 def _describe(problem: Any, model: type[BaseModel]) -> str:
@@ -62,11 +64,6 @@ def _plain(key: str, message: str, problem: dict[str, Any]) -> str:
         options: list[str] = problem["ctx"]["expected"].replace("'", "").replace(" or ", ", ").split(", ")
         return f"must be {problem['ctx']['expected']}{nearest(problem['input'], options)}"
     return message[:1].lower() + message[1:]
-
-
-def _is_branch(part: object) -> bool:
-    text = str(part)
-    return text.startswith(("literal[", "constrained-int", "int", "function-")) and not isinstance(part, int)
 
 
 def _fields_at(location: tuple[Any, ...], model: type[BaseModel]) -> list[str]:

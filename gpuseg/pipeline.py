@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuseg import __version__, stages
-from gpuseg.config import Config, as_json, load_config, parse_config
+from gpuseg.config import Config, as_json, read_config
 from gpuseg.engine import Engine, open_engine
 from gpuseg.features.registry import check_families
 from gpuseg.progress import Progress
@@ -17,7 +17,8 @@ from gpuseg.provenance import provenance
 from gpuseg.segments.run import Run
 from gpuseg.sources.plan import Plans, plan_sources
 from gpuseg.sources.zones import tzdata_version
-from gpuseg.workspace.run_directory import RunDirectory, StageRecord, Version
+from gpuseg.workspace.run_directory import RunDirectory
+from gpuseg.workspace.version import StageRecord, Version
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,6 @@ def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str,
         See `gpuseg.errors`; the version that was current before stays as it was.
     """
     return execute(read_config(config), frames=frames).run
-
-
-def read_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
-    """A checked configuration from whatever names it."""
-    if isinstance(config, Config):
-        return config
-    return load_config(config) if isinstance(config, str | Path) else parse_config(dict(config))
 
 
 @dataclass(frozen=True)
@@ -277,6 +271,8 @@ def _run_stages(
                 job = stages.Job(config, engine, plans, version, {r.stage: r.facts for r in records}, progress.advance)
                 record = _execute_stage(stage, job, keys[stage.name], progress)
                 executed.append(stage.name)
+        else:
+            version.check(record.files)
         if stage.name not in executed:
             progress.finish(stage.name, 0.0, reused=True)
         records.append(record)
@@ -299,5 +295,6 @@ def _source_settings(config: Config, plans: Plans) -> str:
     parts = [str(run_section.as_of), run_section.timezone, str(run_section.amount_scale), str(plans.n_buckets)]
     parts += [as_json(config.quality), tzdata_version()]
     for source in config.sources:
-        parts += [as_json(source), plans.fingerprints[source.name]]
+        # The fingerprint holds the absolute places; how the configuration spells them does not matter.
+        parts += [as_json(source.model_copy(update={"uri": None})), plans.fingerprints[source.name]]
     return "\n".join(parts)

@@ -20,7 +20,7 @@ from gpuseg.sources.ingest import bucket_files, ingest
 from gpuseg.sources.plan import Plans
 from gpuseg.trust.quality import check_not_empty, check_null_shares, quality_record
 from gpuseg.workspace.files import read_json, read_table, write_json, write_table, write_text
-from gpuseg.workspace.run_directory import Version
+from gpuseg.workspace.version import Version
 
 Facts = dict[str, Any]
 

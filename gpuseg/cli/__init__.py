@@ -1,5 +1,7 @@
 """The `gpuseg` command: one line for every mistake, an exit code for every outcome."""
 
+import os
+import re
 import signal
 import sys
 from types import FrameType
@@ -11,6 +13,10 @@ from gpuseg.errors import ConfigError, GpusegError
 
 # Whatever carries click inside typer, its usage errors share this base.
 _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
+
+
+_INTERRUPTED = 130
+"""What typer makes of Ctrl-C."""
 
 
 class _Terminated(BaseException):
@@ -42,11 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
         return error.exit_code
     except KeyboardInterrupt:
         console.fail("interrupted", "interrupted; what was committed is kept")
-        return 130
+        return _INTERRUPTED
     except _Terminated:
         console.fail("terminated", "terminated; what was committed is kept")
         return 143
     except BrokenPipeError:
+        # Whoever read has seen enough; what is still buffered has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
 
 
@@ -55,13 +63,32 @@ def _run(words: list[str]) -> int:
 
     command = typer.main.get_command(app)
     try:
-        result = command.main(args=words, prog_name="gpuseg", standalone_mode=False)
+        result = command.main(args=words or ["--help"], prog_name="gpuseg", standalone_mode=False)
+        sys.stdout.flush()
     except typer.Abort:
         raise KeyboardInterrupt from None
+    except SystemExit as ended:
+        # Typer exits with 1 where the reader of stdout has gone, and then holds stdout back.
+        if type(sys.stdout).__name__ == "PacifyFlushWrapper":
+            return 0
+        return ended.code if isinstance(ended.code, int) else 1
     except _USAGE_ERROR as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return _run([*words, "--help"])
         message = error.format_message() if hasattr(error, "format_message") else str(error)
-        raise ConfigError(f"{' '.join(message.split()).rstrip('.')}; see `gpuseg --help`") from None
+        given = _given(words, message)
+        raise ConfigError(f"{' '.join(message.split()).rstrip('.')}{given}; see `gpuseg --help`") from None
+    if result == _INTERRUPTED:
+        raise KeyboardInterrupt
     return result if isinstance(result, int) else 0
+
+
+def _given(words: list[str], message: str) -> str:
+    """The value that an option was given, for a message that names only the option."""
+    named = re.search(r"'(--[a-z-]+)'", message)
+    if named is None or named[1] not in words[:-1]:
+        return ""
+    return f" (given: {words[words.index(named[1]) + 1]!r})"
 
 
 def _terminate(_signal: int, _frame: FrameType | None) -> None:

@@ -14,7 +14,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 
 def run(config: ConfigPath, resume: Resume = False, dry_run: DryRun = False) -> None:  # noqa: FBT002
     """Run every stage, in order, into a new version."""
-    from gpuseg.pipeline import STAGE_NAMES, preview, read_config
+    from gpuseg.config import read_config
+    from gpuseg.pipeline import STAGE_NAMES, preview
 
     checked = read_config(config)
     if dry_run:
@@ -51,8 +52,9 @@ def report(config: ConfigPath) -> None:
 
 def demo() -> None:
     """Run the whole pipeline on the real Complete Journey data, into runs/demo."""
+    from gpuseg.config import read_config
     from gpuseg.demo import prepare
-    from gpuseg.pipeline import STAGE_NAMES, read_config
+    from gpuseg.pipeline import STAGE_NAMES
 
     config = prepare(Path("runs"))
     _stages(read_config(config), until=STAGE_NAMES[-1], fresh=True)
@@ -61,7 +63,7 @@ def demo() -> None:
 
 
 def _one(path: Path, stage: str) -> None:
-    from gpuseg.pipeline import read_config
+    from gpuseg.config import read_config
 
     _stages(read_config(path), until=stage, fresh=False)
 

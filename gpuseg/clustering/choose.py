@@ -15,6 +15,7 @@ CHOICE_ROWS = 16_384
 SILHOUETTE_ROWS = 4_096
 _STARTS = 4
 _CLEAR_SILHOUETTE = 0.5
+_WEAK_SILHOUETTE = 0.2
 _LEAST_FOR_ELBOW = 4
 
 
@@ -107,9 +108,10 @@ def choose_segments(
         return Choice(best.segments, "auto", reason, tuple(tried))
     clearest = max(accepted, key=lambda candidate: candidate.silhouette)
     span = f"{tried[0].segments} to {tried[-1].segments}"
-    # A continuous cloud has its clearest division at the fewest segments, whatever its shape; that peak says little
-    # unless it is high (0.5 begins "reasonable structure" in Kaufman and Rousseeuw 1990).
-    if clearest is not accepted[0] or clearest.silhouette >= _CLEAR_SILHOUETTE or len(accepted) < _LEAST_FOR_ELBOW:
+    # Kaufman and Rousseeuw (1990) find no structure below 0.25 and a reasonable one from 0.5 on. A continuous cloud has
+    # its clearest division at the fewest segments, whatever its shape, so there a peak says little unless it is high.
+    needed = _CLEAR_SILHOUETTE if clearest is accepted[0] else _WEAK_SILHOUETTE
+    if clearest.silhouette >= needed or len(accepted) < _LEAST_FOR_ELBOW:
         reason = (
             f"of {span} segments, {clearest.segments} separate the profiles most clearly "
             f"(mean silhouette {clearest.silhouette:.2f})"

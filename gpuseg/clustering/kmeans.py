@@ -15,6 +15,7 @@ from gpuseg.engine.program import LloydPass
 
 AUTO_STARTS = 10
 SEEDING_ROWS = 32_768
+_SHORTLIST_MARGIN = 1e-4
 
 
 class Mapper(Protocol):
@@ -156,10 +157,11 @@ def _farthest_rows(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Dev
     """Distinct rows farthest from their nearest center; ties go to the row of least coordinates."""
     candidates = []
     for block in blocks:
+        rows = device.to_host(block)
         nearest = device.to_host(device.assign_accumulate(block, centers, want_labels=True).nearest)
-        # Keep every row as far as the n-th distinct distance, so that the choice does not follow the blocks.
+        # Single precision only shortlists: every row within a rounding error of the n-th distance stays.
         distances = np.unique(nearest)[-n:]
-        candidates.append(device.to_host(block)[nearest >= distances[0]])
+        candidates.append(rows[nearest >= distances[0] * (1 - _SHORTLIST_MARGIN)])
     rows = np.unique(np.concatenate(candidates), axis=0)
     gaps = ((rows[:, None, :].astype(np.float64) - centers[None, :, :]) ** 2).sum(axis=2).min(axis=1)
     order = np.lexsort([*(rows[:, c] for c in reversed(range(rows.shape[1]))), -gaps])

@@ -1,6 +1,6 @@
 """`Segmenter`: gpuseg's clustering as a scikit-learn clusterer over a feature matrix."""
 
-from numbers import Integral
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -181,7 +181,10 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         }
         blocks = _blocks(rows, engine)
         if given:
-            return lloyd(blocks, np.asarray(self.init, rows.dtype), **options)
+            centers = np.asarray(self.init, rows.dtype)
+            if centers.shape[1] != rows.shape[1] or not np.isfinite(centers).all():
+                raise ConfigError(f"init of shape {centers.shape} must hold finite centers of {rows.shape[1]} features")
+            return lloyd(blocks, centers, **options)
         n_starts = AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
         if self.init == "random":
             draw = np.random.default_rng(self.seed)
@@ -235,7 +238,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             raise ConfigError(f"n_init={self.n_init!r} must be 'auto' or a whole number of at least 1")
         if not (_whole(self.max_iter) and self.max_iter >= 1):
             raise ConfigError(f"max_iter={self.max_iter!r} must be a whole number of at least 1")
-        if not self.tol >= 0:
+        if not (isinstance(self.tol, Real) and self.tol >= 0):
             raise ConfigError(f"tol={self.tol!r} must be at least 0")
         if not (_whole(self.seed) and 0 <= self.seed < 2**32):
             raise ConfigError(f"seed={self.seed!r} must be a whole number from 0 to 2^32 - 1")

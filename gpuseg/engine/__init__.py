@@ -4,8 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from gpuseg.config_messages import nearest
 from gpuseg.engine.base import Device, Executor
-from gpuseg.errors import DeviceUnavailableError
+from gpuseg.errors import ConfigError, DeviceUnavailableError
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,14 @@ def open_engine(*, engine: str = "auto", executor: str = "local") -> Iterator[En
 
     Raises
     ------
+    ConfigError
+        If there is no such engine or executor.
     DeviceUnavailableError
         If `gpu` was asked for and cannot be had.
     """
+    for word, given, known in (("engine", engine, ("auto", "cpu", "gpu")), ("executor", executor, ("local",))):
+        if given not in known:
+            raise ConfigError(f"{word}: {given!r}: must be one of {', '.join(known)}{nearest(given, known)}")
     if engine == "gpu":
         raise DeviceUnavailableError(
             "engine gpu: this version of gpuseg has no GPU device yet; use engine: cpu or engine: auto"

@@ -3,7 +3,7 @@
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -34,8 +34,10 @@ class LocalExecutor:
             while waiting:
                 yield waiting.popleft().result()
         finally:
+            # Whoever cleans up after a failure must not be overtaken by an item that is still being worked on.
             for future in waiting:
                 future.cancel()
+            wait(waiting)
 
     def close(self) -> None:
         """Cancel what has not started and wait for what has."""

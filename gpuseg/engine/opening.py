@@ -3,6 +3,7 @@
 import csv
 import gzip
 import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ import pyarrow.parquet as pq
 
 from gpuseg.errors import GpusegError, SchemaError
 
+_FIGURE = re.compile(r"^[+-]?[0-9][0-9.,:/ TZ+-]*$")
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, zlib.error, ValueError)
 
 
@@ -28,6 +30,9 @@ def file_schema(path: str, file_format: str, source: str) -> dict[str, pa.DataTy
     if file_format == "parquet":
         with readable(path, "Parquet", source), opened(path) as handle:
             schema = pq.read_schema(handle)
+        doubles = sorted({name for name in schema.names if schema.names.count(name) > 1})
+        if doubles:
+            raise SchemaError(f"{source}: {path}: has more than one column {doubles[0]!r}")
         return {field.name: field.type for field in schema}
     return dict.fromkeys(csv_header(path, source), pa.string())
 
@@ -48,9 +53,12 @@ def csv_header(path: str, source: str) -> list[str]:
         header = next(csv.reader(text), [])
     if not header:
         raise SchemaError(f"{source}: {path}: the file is empty; a CSV file starts with a header line")
-    doubles = sorted({name for name in header if header.count(name) > 1})
-    if doubles:
-        raise SchemaError(f"{source}: {path}: the header names {doubles[0]!r} more than once")
+    # Without a header the first line holds somebody's data, which no message may show.
+    if any(_FIGURE.match(name.strip()) for name in header):
+        raise SchemaError(f"{source}: {path}: the first line holds figures; a CSV file starts with a header line")
+    for place, name in enumerate(header):
+        if name in header[:place]:
+            raise SchemaError(f"{source}: {path}: the header names {name!r} more than once")
     return header
 
 

@@ -4,6 +4,7 @@ A spill is scratch space of one running stage. Text categories are stored as cod
 bucket's rows stay small; the table's order is that of arrival and never leaves the spill.
 """
 
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
@@ -13,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
+
+_MOST_OPEN = 256
 
 
 class Spill:
@@ -31,6 +34,7 @@ class Spill:
         self.n_buckets = n_buckets
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._codes: dict[str, int] = {}
+        self._most_open = max(1, min(_MOST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
 
     def __enter__(self) -> "Spill":
         return self
@@ -45,7 +49,7 @@ class Spill:
         """The text that each category code stands for."""
         return list(self._codes)
 
-    def append(self, source: str, rows: pa.RecordBatch, offsets: Sequence[int]) -> None:
+    def append(self, source: str, rows: pa.RecordBatch, offsets: Sequence[int], *, coded: bool = True) -> None:
         """Add rows that are ordered by bucket.
 
         Parameters
@@ -53,11 +57,14 @@ class Spill:
         source : str
             Name of the source.
         rows : pa.RecordBatch
-            Canonical columns; a dictionary column `category` becomes codes.
+            Canonical columns.
         offsets : sequence of int, length n_buckets + 1
             First row of each bucket.
+        coded : bool, default True
+            Whether the dictionary column `category`, where there is one, becomes codes.
         """
-        rows = self._coded(rows)
+        if coded:
+            rows = self._coded(rows)
         for bucket in range(self.n_buckets):
             low, high = int(offsets[bucket]), int(offsets[bucket + 1])
             if high > low:
@@ -76,8 +83,7 @@ class Spill:
         for source in sources:
             path = self._path(source, bucket)
             if path.exists():
-                with pa.memory_map(str(path)) as mapped:
-                    found[source] = pa.ipc.open_stream(mapped).read_all()
+                found[source] = _streams(path)
         return found
 
     def discard(self, bucket: int, sources: Sequence[str]) -> None:
@@ -91,13 +97,15 @@ class Spill:
     def _writer(self, source: str, bucket: int, schema: pa.Schema) -> Any:
         found = self._writers.get((source, bucket))
         if found is None:
-            sink = pa.OSFile(str(self._path(source, bucket)), "wb")
+            if len(self._writers) >= self._most_open:
+                self.finish()
+            sink = pa.OSFile(str(self._path(source, bucket)), "ab")
             found = (pa.ipc.new_stream(sink, schema), sink)
             self._writers[source, bucket] = found
         return found[0]
 
     def _coded(self, rows: pa.RecordBatch) -> pa.RecordBatch:
-        if "category" not in rows.schema.names or not pa.types.is_dictionary(rows["category"].type):
+        if "category" not in rows.schema.names:
             return rows
         column = rows["category"]
         table = np.array(
@@ -110,3 +118,12 @@ class Spill:
         )
         codes = as_numpy(column.indices.fill_null(-1))
         return rows.set_column(rows.schema.get_field_index("category"), "category", as_arrow(table[codes]))
+
+
+def _streams(path: Path) -> pa.Table:
+    """Rows of a file of one or more Arrow streams, one for each time it was opened."""
+    with pa.memory_map(str(path)) as mapped:
+        tables = []
+        while mapped.tell() < mapped.size():
+            tables.append(pa.ipc.open_stream(mapped).read_all())
+    return pa.concat_tables(tables)

@@ -1,6 +1,6 @@
 """Puts every profile into its segment and adds up what the cards need, bucket by bucket."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.segments.model import Model, Placement
 from gpuseg.segments.sample import SampleRule
-from gpuseg.segments.totals import Totals, segment_sums
+from gpuseg.segments.totals import Totals, segment_sums, units_of
 from gpuseg.vocabulary import NO_SEGMENT
 from gpuseg.workspace.files import read_table, write_table
 
@@ -57,8 +57,8 @@ def assign_profiles(
     return Totals(
         counts=np.sum([part.counts for part in parts], axis=0),
         n_no_data=sum(part.n_no_data for part in parts),
-        sums={name: np.sum([part.sums[i] for part in parts], axis=0) for i, name in enumerate(names)},
-        n_known={name: np.sum([part.n_known[i] for part in parts], axis=0) for i, name in enumerate(names)},
+        sums=dict(zip(names, np.sum([part.sums for part in parts], axis=0) / units_of(model), strict=True)),
+        n_known=dict(zip(names, np.sum([part.n_known for part in parts], axis=0), strict=True)),
         sample=pa.concat_tables([part.sample for part in parts]).take(as_arrow(order)),
     )
 
@@ -89,7 +89,7 @@ class _Assigner:
         k = self.model.n_segments
         names = [feature["name"] for feature in self.model.features]
         path = self.features / bucket
-        table = read_table(path) if path.exists() else _no_features(everyone, names)
+        table = read_table(path) if path.exists() else _no_features(everyone, self.model.features)
         placed = self.model.place(table, self.engine)
         write_table(self.folder / bucket, _assignments(everyone, table["profile_id"], placed, self.model.names))
         labels = placed.segment_id
@@ -106,9 +106,10 @@ class _Assigner:
         )
 
 
-def _no_features(everyone: pa.ChunkedArray, names: Sequence[str]) -> pa.Table:
-    columns: dict[str, Any] = {"profile_id": pa.array([], everyone.type)}
-    return pa.table(columns | {name: pa.array([], pa.float64()) for name in names})
+def _no_features(everyone: pa.ChunkedArray, features: Sequence[Mapping[str, Any]]) -> pa.Table:
+    types = {"int64": pa.int64(), "float64": pa.float64()}
+    fields = [pa.field("profile_id", everyone.type), *(pa.field(f["name"], types[f["dtype"]]) for f in features)]
+    return pa.schema(fields).empty_table()
 
 
 def _assignments(

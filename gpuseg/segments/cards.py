@@ -1,6 +1,7 @@
 """Segment cards: size, value, typical figures, and what sets a segment apart, in numbers and in words."""
 
 from collections.abc import Mapping, Sequence
+from math import fsum
 from typing import Any
 
 import numpy as np
@@ -52,7 +53,7 @@ def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str
         "n_no_data": totals.n_no_data,
         "n_segments": model.n_segments,
         "value_feature": VALUE_FEATURE if value is not None else None,
-        "value_total": float(value.sum()) if value is not None else None,
+        "value_total": fsum(value) if value is not None else None,
         "choice": dict(model.choice),
         "features": [_feature(item, model, totals) for item in model.features],
         "segments": cards,
@@ -88,7 +89,7 @@ def _feature(item: Mapping[str, Any], model: Model, totals: Totals) -> dict[str,
         "label": item["label"],
         "saying": item["saying"],
         "unit": item["unit"],
-        "mean": float(totals.sums[name].sum() / known) if known else None,
+        "mean": fsum(totals.sums[name]) / known if known else None,
         "median": float(np.median(present)) if present.size else None,
         "std": float(present.std()) if present.size else None,
         "n_known": known,
@@ -106,7 +107,7 @@ def _card(
     effects: Mapping[str, npt.NDArray[np.float64]],
 ) -> dict[str, Any]:
     value = totals.sums.get(VALUE_FEATURE)
-    value_total = float(value.sum()) if value is not None else 0.0
+    value_total = fsum(value) if value is not None else 0.0
     mine = totals.sample.filter(as_arrow(as_numpy(totals.sample["segment_id"]) == segment))
     figures = {}
     for feature in features:

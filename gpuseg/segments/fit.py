@@ -95,7 +95,8 @@ def fit_model(
         centers=fit.centers,
         counts=fit.counts,
         means=fit.sums / fit.counts[:, None],
-        inertia=fit.inertia,
+        # Blocks add up in another order where there are other buckets; nine digits are the same.
+        inertia=float(f"{fit.inertia:.9g}"),
         n_iter=fit.n_iter,
         choice=choice.as_dict(),
         features=tuple(dict(item) for item in described),
@@ -128,8 +129,10 @@ def _fit_matrix(
             families.setdefault(item["family"], []).append(item["name"])
     transform = fit_transform_of(sample, families, matrix=config.matrix, features=config.features)
     warnings = []
-    if transform.constant:
-        warnings.append(f"constant features left out of the matrix: {', '.join(transform.constant)}")
+    # Where there are few categories nothing is left for `share_other`, which is no news.
+    constant = [name for name in transform.constant if name != "share_other"]
+    if constant:
+        warnings.append(f"constant features left out of the matrix: {', '.join(constant)}")
     if not transform.columns:
         raise ClusteringError("every feature is the same for all profiles; there is nothing to tell them apart by")
     return transform, warnings

@@ -95,15 +95,22 @@ class Model:
             If a file is missing, damaged or of another format.
         """
         content = read_json(folder / "model.json")
-        if content.get("format") != FORMAT:
-            raise IntegrityError(f"{folder / 'model.json'}: format {content.get('format')} is not {FORMAT}")
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise IntegrityError(f"{folder / 'model.json'}: is no model of format {FORMAT}")
         arrays = {}
         for name in ("centers", "counts", "means"):
             path = folder / f"{name}.npy"
             try:
                 arrays[name] = np.load(path, allow_pickle=False)
-            except (OSError, ValueError) as error:
+            except (OSError, ValueError, EOFError) as error:
                 raise IntegrityError(f"{path}: cannot be read ({type(error).__name__})") from None
+        try:
+            return cls._assembled(content, arrays)
+        except (KeyError, TypeError, AttributeError):
+            raise IntegrityError(f"{folder / 'model.json'}: is no whole model") from None
+
+    @classmethod
+    def _assembled(cls, content: Mapping[str, Any], arrays: Mapping[str, Any]) -> "Model":
         return cls(
             transform=MatrixTransform.from_dict(content["matrix"]),
             inertia=content["inertia"],
@@ -155,12 +162,16 @@ class Model:
         Raises
         ------
         SchemaError
-            If a feature is missing.
+            If a feature is missing or holds no numbers.
         """
         table = frame_table(features, "features")
         missing = [name for name in self.transform.features if name not in table.column_names]
         if missing:
             raise SchemaError(f"features: {len(missing)} columns are missing, first {missing[0]!r}")
+        for name in self.transform.features:
+            kind = table.schema.field(name).type
+            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+                raise SchemaError(f"features: column {name!r} is {kind}, but must hold numbers")
         with open_engine(engine=engine) as opened:
             placed = self.place(table, opened)
         columns = {"profile_id": table["profile_id"]} if "profile_id" in table.column_names else {}
@@ -204,4 +215,6 @@ def load(path: str | Path) -> Model:
     IntegrityError
         If there is no finished run, or a file of it is damaged.
     """
-    return Model.read(open_version(Path(path)).path / "model")
+    version = open_version(Path(path))
+    version.verify("model/")
+    return Model.read(version.path / "model")

@@ -6,6 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from gpuseg.errors import IntegrityError
 from gpuseg.segments.model import Model
 from gpuseg.sources.ingest import bucket_files
 from gpuseg.workspace.files import read_json, read_table
@@ -56,6 +57,8 @@ class Run:
 
     def _frame(self, folder: str) -> Any:
         files = bucket_files(self.path / folder)
+        if not files:
+            raise IntegrityError(f"{self.path / folder}: holds no tables")
         return pa.concat_tables([read_table(file) for file in files]).to_pandas()
 
 

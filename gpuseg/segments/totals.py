@@ -12,6 +12,8 @@ from gpuseg.engine.arrow import as_arrow
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
 
+_MILLION = 1_000_000
+
 
 @dataclass(frozen=True)
 class Totals:
@@ -41,11 +43,17 @@ class Totals:
 def segment_sums(
     table: pa.Table, names: Sequence[str], labels: npt.NDArray[np.int32], n_segments: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Sum and number of the known values of each feature by segment, both of shape (n_features, n_segments)."""
+    """Sum and number of the known values of each feature by segment, both of shape (n_features, n_segments).
+
+    Sums are in the units of `units_of`, in which values are whole numbers, so that up to 2^53 no sum depends on the
+    order of the profiles.
+    """
     sums, n_known = np.zeros((len(names), n_segments)), np.zeros((len(names), n_segments), np.int64)
     everyone = np.bincount(labels, minlength=n_segments)
     for position, name in enumerate(names):
         values = feature_values(table, name)
+        if pa.types.is_floating(table.schema.field(name).type):
+            values = np.rint(values * _MILLION)
         if table[name].null_count:
             known = ~np.isnan(values)
             sums[position] = np.bincount(labels[known], weights=values[known], minlength=n_segments)
@@ -56,6 +64,11 @@ def segment_sums(
     return sums, n_known
 
 
+def units_of(model: Model) -> npt.NDArray[np.float64]:
+    """How many units of `segment_sums` make one, for each feature, shape (n_features, 1): floats go in millionths."""
+    return np.array([[1.0 if feature["dtype"] == "int64" else _MILLION] for feature in model.features])
+
+
 def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:
     """Totals of the sampled profiles alone, with the counts of the whole fit; enough to find names."""
     labels = model.place(sample, engine).segment_id
@@ -64,7 +77,7 @@ def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:
     return Totals(
         counts=model.counts,
         n_no_data=0,
-        sums=dict(zip(names, sums, strict=True)),
+        sums=dict(zip(names, sums / units_of(model), strict=True)),
         n_known=dict(zip(names, n_known, strict=True)),
         sample=sample.append_column("segment_id", as_arrow(labels)),
     )

@@ -24,17 +24,28 @@ def frame_table(frame: Any, source: str) -> pa.Table:
         If the object is no frame, or a column mixes types.
     """
     try:
-        if isinstance(frame, pa.Table):
-            return frame
-        if isinstance(frame, pa.RecordBatch):
-            return pa.Table.from_batches([frame])
-        if hasattr(frame, "__arrow_c_stream__") or isinstance(frame, dict):
-            return pa.table(frame)
+        table = _taken(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
         raise SchemaError(
             f"{source}: the frame cannot be taken as Arrow ({type(error).__name__}); a column may hold only one type"
         ) from None
-    raise SchemaError(f"{source}: {type(frame).__name__} is no frame; give a pandas, Polars or Arrow table")
+    if table is None:
+        raise SchemaError(f"{source}: {type(frame).__name__} is no frame; give a pandas, Polars or Arrow table")
+    names = table.column_names
+    doubles = sorted({name for name in names if names.count(name) > 1})
+    if doubles:
+        raise SchemaError(f"{source}: the frame has more than one column {doubles[0]!r}")
+    return table
+
+
+def _taken(frame: Any) -> pa.Table | None:
+    if isinstance(frame, pa.Table):
+        return frame
+    if isinstance(frame, pa.RecordBatch):
+        return pa.Table.from_batches([frame])
+    if hasattr(frame, "__arrow_c_stream__") or isinstance(frame, dict):
+        return pa.table(frame)
+    return None
 
 
 def frame_fingerprint(table: pa.Table) -> str:

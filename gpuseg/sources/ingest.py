@@ -79,7 +79,8 @@ def _scan(plan: ReadPlan, engine: Engine, spill: Spill, progress: Callable[[str,
     tally = Tally()
     for batch in engine.device.scan(plan):
         tally.add(batch.tally)
-        spill.append(plan.source, *engine.device.partition_to_host(batch, spill.n_buckets))
+        rows, offsets = engine.device.partition_to_host(batch, spill.n_buckets)
+        spill.append(plan.source, rows, offsets, coded=not KINDS[plan.kind].has_attributes)
         progress("read", batch.tally.rows_read)
     # One source's files at a time stay open: sources times buckets could pass the limit of open files.
     spill.finish()
@@ -130,10 +131,10 @@ def bucket_files(folder: Path) -> list[Path]:
 
 def _by_kind(reads: Sequence[ReadPlan], events: Mapping[str, pa.Table]) -> Iterator[tuple[str, dict[str, pa.Table]]]:
     """The rows of a bucket, all sources of an event kind together, sources with attributes one by one."""
-    groups: dict[str, tuple[str, dict[str, pa.Table]]] = {}
+    groups: dict[tuple[str, str], tuple[str, dict[str, pa.Table]]] = {}
     for plan in reads:
         if plan.source in events:
-            key = plan.source if KINDS[plan.kind].has_attributes else plan.kind
+            key = (plan.kind, plan.source if KINDS[plan.kind].has_attributes else "")
             groups.setdefault(key, (plan.kind, {}))[1][plan.source] = events[plan.source]
     yield from groups.values()
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import fsspec
 
-from gpuseg.config import SourceSection
+from gpuseg.config import SourceSection, is_glob
 from gpuseg.errors import EmptyDataError, SchemaError
 
 _PARQUET = (".parquet", ".pq", ".parq")
@@ -47,7 +47,8 @@ def locate(source: SourceSection) -> Located:
     uri = source.uri or ""
     try:
         system, _ = fsspec.core.url_to_fs(uri)
-        matched = system.expand_path(uri, recursive=False) if _is_glob(uri) else [_plain(system, uri)]
+        whole = not is_glob(uri) or system.exists(uri)
+        matched = [_plain(system, uri)] if whole else system.expand_path(uri, recursive=False)
         infos = [system.info(path) for path in sorted(matched)]
     except FileNotFoundError:
         raise EmptyDataError(f"{source.name}: no file matches {uri!r}{_hint(uri)}") from None
@@ -64,10 +65,6 @@ def locate(source: SourceSection) -> Located:
     return Located(files, file_format, sum(int(info["size"] or 0) for info in infos), "\n".join(marks))
 
 
-def _is_glob(uri: str) -> bool:
-    return any(mark in uri for mark in "*?[")
-
-
 def _plain(system: Any, uri: str) -> str:
     path: str = system._strip_protocol(uri)
     if system.isdir(path):
@@ -79,7 +76,7 @@ def _hint(uri: str) -> str:
     if "://" in uri:
         return ""
     folder = Path(uri).parent
-    if not folder.is_dir() and not _is_glob(str(folder)):
+    if not folder.is_dir() and not is_glob(str(folder)):
         return f"; the folder {str(folder)!r} does not exist"
     return "; relative paths start at the configuration file's folder"
 

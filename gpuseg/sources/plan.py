@@ -71,6 +71,8 @@ def plan_sources(config: Config, frames: Mapping[str, Any] | None = None) -> Pla
     DataError
         If no file matches, a file cannot be read, a column is missing, or ids have more than one type.
     """
+    if frames is not None and not isinstance(frames, Mapping):
+        raise ConfigError(f"frames: {type(frames).__name__} is no mapping of source name to frame")
     frames = dict(frames or {})
     unknown = sorted(set(frames) - {source.name for source in config.sources})
     if unknown:

@@ -1,186 +1,24 @@
-"""The run directory: versions, stage commits, the lock, and `CURRENT`.
+"""The run directory: its versions, the lock, and `CURRENT`.
 
-A version is a folder that grows stage by stage. A stage's files count only once its record is written, and a version
-is visible only once `CURRENT` names it; both happen by an atomic rename after every file is synced.
+A version is visible only once `CURRENT` names it, by an atomic rename after every file of it is synced.
 """
 
 import fcntl
-import json
 import os
 import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from hashlib import sha256 as _sha256
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
 from gpuseg.errors import IntegrityError, WorkspaceError
-from gpuseg.workspace.files import read_json, sha256, sync_folder, write_json, write_text
+from gpuseg.workspace.files import sync_folder, write_json, write_text
+from gpuseg.workspace.version import StageRecord, Version, content_digest
 
 _VERSION = re.compile(r"^v[0-9]{4,}$")
-_RECORDS = ".stages"
-_SCRATCH = ".work"
-
-
-@dataclass(frozen=True)
-class FileRecord:
-    """One committed file.
-
-    Parameters
-    ----------
-    path : str
-        Relative to the version's folder.
-    sha256 : str
-        Hex digest of the bytes.
-    n_bytes : int
-    n_rows : int or None
-        Rows of a Parquet file.
-    """
-
-    path: str
-    sha256: str
-    n_bytes: int
-    n_rows: int | None
-
-
-@dataclass(frozen=True)
-class StageRecord:
-    """One committed stage.
-
-    Parameters
-    ----------
-    stage : str
-    key : str
-        Hash of everything that decides the stage's output.
-    seconds : float
-        How long it took, 0 for a stage taken over from another version.
-    files : tuple of FileRecord
-    facts : mapping
-        Small figures for people and for later stages.
-    """
-
-    stage: str
-    key: str
-    seconds: float
-    files: tuple[FileRecord, ...]
-    facts: Mapping[str, Any]
-
-
-class Version:
-    """One version of a run.
-
-    Parameters
-    ----------
-    path : Path
-        Its folder.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.name = path.name
-
-    @property
-    def scratch(self) -> Path:
-        """Scratch folder of the running stage; never part of a commit."""
-        return self.path / _SCRATCH
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether its manifest has been written."""
-        return (self.path / "manifest.json").exists()
-
-    def stage(self, name: str) -> StageRecord | None:
-        """The record of a committed stage, or None."""
-        path = self.path / _RECORDS / f"{name}.json"
-        if not path.exists():
-            return None
-        content = read_json(path)
-        files = tuple(FileRecord(**file) for file in content.pop("files"))
-        return StageRecord(files=files, **content)
-
-    def commit_stage(
-        self, name: str, *, key: str, seconds: float, outputs: Sequence[str], facts: Mapping[str, Any]
-    ) -> StageRecord:
-        """Record a stage whose files are all written and synced.
-
-        Parameters
-        ----------
-        name : str
-        key : str
-        seconds : float
-        outputs : sequence of str
-            Files and folders of the stage, relative to the version.
-        facts : mapping
-            JSON values.
-        """
-        paths: list[Path] = []
-        for output in outputs:
-            path = self.path / output
-            paths += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        files = tuple(_record_file(path, self.path) for path in paths)
-        record = StageRecord(name, key, round(seconds, 3), files, dict(facts))
-        write_json(self.path / _RECORDS / f"{name}.json", asdict(record))
-        return record
-
-    def adopt_stage(self, record: StageRecord, donor: "Version") -> StageRecord:
-        """Take over a committed stage of another version without copying its bytes."""
-        for file in record.files:
-            target = self.path / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            try:
-                os.link(donor.path / file.path, target)
-            except OSError:
-                shutil.copyfile(donor.path / file.path, target)
-        taken = StageRecord(record.stage, record.key, 0.0, record.files, record.facts)
-        write_json(self.path / _RECORDS / f"{record.stage}.json", asdict(taken))
-        return taken
-
-    def drop_stage(self, name: str, outputs: Sequence[str]) -> None:
-        """Remove a stage's record first, then its files."""
-        (self.path / _RECORDS / f"{name}.json").unlink(missing_ok=True)
-        for output in outputs:
-            path = self.path / output
-            if path.is_dir():
-                shutil.rmtree(path)
-            else:
-                path.unlink(missing_ok=True)
-
-    def manifest(self) -> dict[str, Any]:
-        """The manifest, checked against its own digest.
-
-        Raises
-        ------
-        IntegrityError
-            If it is missing or was altered.
-        """
-        content: dict[str, Any] = read_json(self.path / "manifest.json")
-        found = content.pop("sha256", None)
-        if found != _digest(content):
-            raise IntegrityError(f"{self.path / 'manifest.json'}: does not match its own checksum")
-        return content
-
-    def verify(self) -> int:
-        """Check every file of the manifest and return how many there are.
-
-        Raises
-        ------
-        IntegrityError
-            Naming the first file that is missing or differs.
-        """
-        files = self.manifest()["files"]
-        for file in files:
-            path = self.path / file["path"]
-            if not path.is_file():
-                raise IntegrityError(f"{path}: the file is missing")
-            if path.stat().st_size != file["n_bytes"] or sha256(path) != file["sha256"]:
-                raise IntegrityError(f"{path}: differs from the committed file")
-        return len(files)
 
 
 class RunDirectory:
@@ -238,7 +76,10 @@ class RunDirectory:
         pointer = self.root / "CURRENT"
         if not pointer.exists():
             return None
-        name = pointer.read_text(encoding="utf-8").strip()
+        try:
+            name = pointer.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError):
+            raise IntegrityError(f"{pointer}: cannot be read; restore it or run again") from None
         version = Version(self.root / name)
         if not _VERSION.match(name) or not version.is_complete:
             raise IntegrityError(f"{pointer}: names no finished version; restore it or run again")
@@ -275,7 +116,7 @@ class RunDirectory:
             "files": [asdict(file) for record in stages for file in record.files],
         }
         shutil.rmtree(version.scratch, ignore_errors=True)
-        write_json(version.path / "manifest.json", content | {"sha256": _digest(content)})
+        write_json(version.path / "manifest.json", content | {"sha256": content_digest(content)})
         write_text(self.root / "CURRENT", version.name + "\n")
 
     def discard(self, version: Version) -> None:
@@ -302,13 +143,3 @@ def open_version(path: Path) -> Version:
     if unfinished is not None:
         raise IntegrityError(f"{path}: {unfinished.name} is not finished; `gpuseg run --resume` finishes it")
     raise IntegrityError(f"{path}: no run is kept here")
-
-
-def _record_file(path: Path, root: Path) -> FileRecord:
-    n_rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
-    return FileRecord(path.relative_to(root).as_posix(), sha256(path), path.stat().st_size, n_rows)
-
-
-def _digest(content: Mapping[str, Any]) -> str:
-    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
-    return _sha256(canonical.encode()).hexdigest()

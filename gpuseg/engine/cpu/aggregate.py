@@ -13,6 +13,9 @@ from gpuseg.engine.cpu.cells import day_cells, distinct_orders, group_by_rank, s
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.errors import InvalidValueError
 
+# Columns beside the attributes, under names that no configuration can give.
+PLACE_FILE, PLACE_ROW = "\0file", "\0row"
+
 Grouping: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
@@ -203,7 +206,7 @@ def attribute_rows(source: str, rows: pa.Table) -> dict[str, pa.Table]:
     source : str
         Name of the source, for messages.
     rows : Arrow table
-        `profile_id`, attributes, and `file` (text) and `row` (int64), the place of each row.
+        `profile_id`, attributes, and `PLACE_FILE` (text) and `PLACE_ROW` (int64), the place of each row.
 
     Returns
     -------
@@ -220,12 +223,14 @@ def attribute_rows(source: str, rows: pa.Table) -> dict[str, pa.Table]:
     if len(profiles) < rows.num_rows:
         ordered = ranks[order]
         at = int(np.argmax(ordered[1:] == ordered[:-1]))
-        places = sorted((rows["file"][int(row)].as_py(), rows["row"][int(row)].as_py()) for row in order[at : at + 2])
+        places = sorted(
+            (rows[PLACE_FILE][int(row)].as_py(), rows[PLACE_ROW][int(row)].as_py()) for row in order[at : at + 2]
+        )
         first, second = (f"{file}, row {row}" for file, row in places)
         raise InvalidValueError(
             f"{source}: {first} and {second} describe the same profile; a crm source needs one row per profile"
         )
     return {
-        f"{source}.attributes": rows.drop_columns(["file", "row"]).take(as_arrow(order)),
+        f"{source}.attributes": rows.drop_columns([PLACE_FILE, PLACE_ROW]).take(as_arrow(order)),
         "profiles": pa.table({"profile_id": profiles, f"in_{source}": as_arrow(np.ones(len(profiles), np.bool_))}),
     }

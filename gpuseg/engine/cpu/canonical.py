@@ -63,7 +63,7 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally]:
         _count_nulls(chunk, name, tally, required=False)
     values: dict[str, Any] = {"profile_id": keys(chunk, "profile_id", plan.id_type)}
     if plan.kind == "crm":
-        values |= {name: _one_array(chunk.table[name]) for name in plan.attributes}
+        values |= {name: _attribute(chunk.table[name]) for name in plan.attributes}
         tally.rows_used = tally.rows_read
         return Columns(values, tally.rows_used), tally
     keep = _times(chunk, plan, values, tally)
@@ -84,6 +84,8 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally]:
 def keys(chunk: Chunk, column: str, wanted: IdType) -> Any:
     """Ids as an int64 array or as a large_string array; nulls, where the column may have them, stay Arrow nulls."""
     array = _one_array(chunk.table[column])
+    if pa.types.is_dictionary(array.type) and _is_text(array.type):
+        array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.large_string()))
     if wanted == "text":
         if _is_text(array.type):
             return array.cast(pa.large_string())
@@ -172,8 +174,6 @@ def _amounts(chunk: Chunk, plan: ReadPlan, values: dict[str, Any], tally: Tally)
     elif pa.types.is_integer(kind):
         minor, rounded = _from_decimals(chunk, array.cast(pa.decimal128(38, 0)), plan.amount_scale)
     elif pa.types.is_decimal(kind):
-        if kind.bit_width < 128:
-            array = array.cast(pa.decimal128(38, kind.scale))
         minor, rounded = _from_decimals(chunk, array, plan.amount_scale)
     elif _is_text(kind):
         minor, rounded = _from_decimals(chunk, _decimal_text(chunk, array.cast(pa.string())), plan.amount_scale)
@@ -185,7 +185,8 @@ def _amounts(chunk: Chunk, plan: ReadPlan, values: dict[str, Any], tally: Tally)
 
 def _from_floats(chunk: Chunk, array: pa.Array, scale: int) -> tuple[npt.NDArray[np.int64], int]:
     amounts = as_numpy(array).astype(np.float64, copy=False)
-    scaled = amounts * scale
+    with np.errstate(over="ignore"):
+        scaled = amounts * scale
     whole = np.rint(scaled)
     good = np.abs(scaled) <= _EXACT
     if not good.all():
@@ -193,12 +194,15 @@ def _from_floats(chunk: Chunk, array: pa.Array, scale: int) -> tuple[npt.NDArray
         reason = "larger than 2^53 minor units" if np.isfinite(amounts[row]) else "not a finite number"
         raise InvalidValueError(f"{chunk.place(row, 'amount')}: the amount is {reason}")
     # Binary floats miss most decimals by a hair; only a clear remainder is an amount finer than the scale.
-    rounded = int(np.count_nonzero(np.abs(scaled - whole) > 1e-6 * np.maximum(1.0, np.abs(scaled) * 1e-6)))
+    hair = float(np.finfo(array.type.to_pandas_dtype()).eps) * np.abs(scaled)
+    rounded = int(np.count_nonzero(np.abs(scaled - whole) > np.maximum(1e-6, hair)))
     return whole.astype(np.int64), rounded
 
 
 def _from_decimals(chunk: Chunk, array: pa.Array, scale: int) -> tuple[npt.NDArray[np.int64], int]:
     digits = len(str(scale)) - 1
+    # Rounding may carry into one more digit than the column has.
+    array = array.cast(pa.decimal256(min(76, array.type.precision + 1), array.type.scale))
     exact = pc.round(array, ndigits=digits, round_mode="half_to_even")
     rounded = int(pc.sum(pc.not_equal(exact, array)).as_py() or 0)
 
@@ -226,6 +230,14 @@ def _decimal_text(chunk: Chunk, text: pa.Array) -> pa.Array:
         lambda part: part.cast(pa.decimal256(60, 24)),
         "the amount has more than 36 digits or more than 24 decimals",
     )
+
+
+def _attribute(column: pa.ChunkedArray) -> pa.Array:
+    """A free column; text in whatever form becomes plain text, so that equal data gives equal files."""
+    array = _one_array(column)
+    if pa.types.is_dictionary(array.type) and _is_text(array.type):
+        array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.string()))
+    return array.cast(pa.string()) if _is_text(array.type) else array
 
 
 def _categories(chunk: Chunk) -> pa.DictionaryArray:

@@ -9,7 +9,7 @@ import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.capabilities import construct
-from gpuseg.engine.cpu.aggregate import aggregate_purchases, attribute_rows
+from gpuseg.engine.cpu.aggregate import PLACE_FILE, PLACE_ROW, aggregate_purchases, attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.cpu.hashing import hash_int64, hash_text, order_by_bucket
@@ -34,8 +34,8 @@ class CpuDevice:
         for chunk in read_chunks(plan):
             columns, tally = canonical_columns(chunk, plan)
             if plan.kind == "crm":
-                columns.values["file"] = pa.array([chunk.file] * columns.n_rows, pa.string())
-                columns.values["row"] = np.arange(chunk.first_row, chunk.first_row + columns.n_rows)
+                columns.values[PLACE_FILE] = pa.array([chunk.file] * columns.n_rows, pa.string())
+                columns.values[PLACE_ROW] = np.arange(chunk.first_row, chunk.first_row + columns.n_rows)
             yield Batch(columns, tally)
 
     def partition_to_host(self, batch: Batch, n_buckets: int) -> tuple[pa.RecordBatch, Sequence[int]]:

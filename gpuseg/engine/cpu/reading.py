@@ -73,7 +73,7 @@ def _tables(plan: ReadPlan, file: str) -> Iterator[pa.Table]:
 
 
 def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.Table]:
-    dictionary = [name for canonical, name in plan.columns.items() if canonical == "category"]
+    dictionary = [name for canonical, name in plan.columns.items() if canonical == "category" and plan.kind != "crm"]
     with readable(file, "Parquet", plan.source), opened(file) as handle:
         reader = pq.ParquetFile(handle, read_dictionary=dictionary)
         for batch in reader.iter_batches(batch_size=plan.chunk_rows, columns=physical):
@@ -89,6 +89,8 @@ def _csv_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.T
         return "skip"
 
     with readable(file, "CSV", plan.source), opened(file) as handle:
+        if _is_header_alone(handle):
+            return
         reader = pacsv.open_csv(
             handle,
             read_options=pacsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
@@ -113,6 +115,13 @@ def _csv_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.T
             if batch is None:
                 return
             yield pa.Table.from_batches([batch])
+
+
+def _is_header_alone(handle: Any) -> bool:
+    """Whether a file ends without the end of its first line, which Arrow takes for no file at all."""
+    start = handle.read(_CSV_BLOCK_BYTES)
+    handle.seek(0)
+    return len(start) < _CSV_BLOCK_BYTES and b"\n" not in start and b"\r" not in start
 
 
 def _next_batch(reader: Any) -> pa.RecordBatch | None:

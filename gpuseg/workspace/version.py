@@ -1,0 +1,208 @@
+"""One version of a run: a folder that grows stage by stage.
+
+A stage's files count only once its record is written, by an atomic rename after every file is synced.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from hashlib import sha256 as _sha256
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from gpuseg.errors import IntegrityError
+from gpuseg.workspace.files import read_json, sha256, write_json
+
+_RECORDS = ".stages"
+_SCRATCH = ".work"
+
+
+@dataclass(frozen=True)
+class FileRecord:
+    """One committed file.
+
+    Parameters
+    ----------
+    path : str
+        Relative to the version's folder.
+    sha256 : str
+        Hex digest of the bytes.
+    n_bytes : int
+    n_rows : int or None
+        Rows of a Parquet file.
+    """
+
+    path: str
+    sha256: str
+    n_bytes: int
+    n_rows: int | None
+
+
+@dataclass(frozen=True)
+class StageRecord:
+    """One committed stage.
+
+    Parameters
+    ----------
+    stage : str
+    key : str
+        Hash of everything that decides the stage's output.
+    seconds : float
+        How long it took, 0 for a stage taken over from another version.
+    files : tuple of FileRecord
+    facts : mapping
+        Small figures for people and for later stages.
+    """
+
+    stage: str
+    key: str
+    seconds: float
+    files: tuple[FileRecord, ...]
+    facts: Mapping[str, Any]
+
+
+class Version:
+    """One version of a run.
+
+    Parameters
+    ----------
+    path : Path
+        Its folder.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.name = path.name
+
+    @property
+    def scratch(self) -> Path:
+        """Scratch folder of the running stage; never part of a commit."""
+        return self.path / _SCRATCH
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether its manifest has been written."""
+        return (self.path / "manifest.json").exists()
+
+    def stage(self, name: str) -> StageRecord | None:
+        """The record of a committed stage, or None."""
+        path = self.path / _RECORDS / f"{name}.json"
+        if not path.exists():
+            return None
+        content = read_json(path)
+        try:
+            files = tuple(FileRecord(**file) for file in content.pop("files"))
+            return StageRecord(files=files, **content)
+        except (TypeError, KeyError, AttributeError):
+            raise IntegrityError(f"{path}: is no record of a stage") from None
+
+    def commit_stage(
+        self, name: str, *, key: str, seconds: float, outputs: Sequence[str], facts: Mapping[str, Any]
+    ) -> StageRecord:
+        """Record a stage whose files are all written and synced.
+
+        Parameters
+        ----------
+        name : str
+        key : str
+        seconds : float
+        outputs : sequence of str
+            Files and folders of the stage, relative to the version.
+        facts : mapping
+            JSON values.
+        """
+        paths: list[Path] = []
+        for output in outputs:
+            path = self.path / output
+            paths += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+        files = tuple(_record_file(path, self.path) for path in paths)
+        record = StageRecord(name, key, round(seconds, 3), files, dict(facts))
+        write_json(self.path / _RECORDS / f"{name}.json", asdict(record))
+        return record
+
+    def adopt_stage(self, record: StageRecord, donor: "Version") -> StageRecord:
+        """Take over a committed stage of another version without copying its bytes.
+
+        Raises
+        ------
+        IntegrityError
+            If a file of it is not the one that was committed.
+        """
+        donor.check(record.files)
+        for file in record.files:
+            target = self.path / file.path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.unlink(missing_ok=True)
+            try:
+                os.link(donor.path / file.path, target)
+            except OSError:
+                shutil.copyfile(donor.path / file.path, target)
+        taken = StageRecord(record.stage, record.key, 0.0, record.files, record.facts)
+        write_json(self.path / _RECORDS / f"{record.stage}.json", asdict(taken))
+        return taken
+
+    def drop_stage(self, name: str, outputs: Sequence[str]) -> None:
+        """Remove a stage's record first, then its files."""
+        (self.path / _RECORDS / f"{name}.json").unlink(missing_ok=True)
+        for output in outputs:
+            path = self.path / output
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+    def manifest(self) -> dict[str, Any]:
+        """The manifest, checked against its own digest.
+
+        Raises
+        ------
+        IntegrityError
+            If it is missing or was altered.
+        """
+        content: Any = read_json(self.path / "manifest.json")
+        found = content.pop("sha256", None) if isinstance(content, dict) else None
+        if not isinstance(content, dict) or found != content_digest(content):
+            raise IntegrityError(f"{self.path / 'manifest.json'}: does not match its own checksum")
+        return content
+
+    def verify(self, folder: str = "") -> int:
+        """Check the files of the manifest below a folder, all by default, and return how many there are.
+
+        Raises
+        ------
+        IntegrityError
+            Naming the first file that is missing or differs.
+        """
+        files = [FileRecord(**file) for file in self.manifest()["files"] if file["path"].startswith(folder)]
+        self.check(files)
+        return len(files)
+
+    def check(self, files: Sequence[FileRecord]) -> None:
+        """Compare files with what was recorded of them.
+
+        Raises
+        ------
+        IntegrityError
+            Naming the first file that is missing or differs.
+        """
+        for file in files:
+            path = self.path / file.path
+            if not path.is_file():
+                raise IntegrityError(f"{path}: the file is missing")
+            if path.stat().st_size != file.n_bytes or sha256(path) != file.sha256:
+                raise IntegrityError(f"{path}: differs from the committed file")
+
+
+def _record_file(path: Path, root: Path) -> FileRecord:
+    n_rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
+    return FileRecord(path.relative_to(root).as_posix(), sha256(path), path.stat().st_size, n_rows)
+
+
+def content_digest(content: Mapping[str, Any]) -> str:
+    """Hex SHA-256 of JSON content, whatever the order of its keys."""
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
+    return _sha256(canonical.encode()).hexdigest()
