@@ -26,7 +26,11 @@ def describe_problems(error: ValidationError, model: type[BaseModel]) -> str:
         The configuration, whose fields are the known keys.
     """
     # A value that may be of two types has a problem for each; one line a key is enough.
-    lines = {_key(problem["loc"]): _describe(problem, model) for problem in reversed(error.errors())}
+    problems = error.errors()
+    # A list whose only item is refused is also called too short.
+    places = [problem["loc"] for problem in problems]
+    problems = [p for p in problems if not any(place[: len(p["loc"])] == p["loc"] != place for place in places)]
+    lines = {_key(problem["loc"]): _describe(problem, model) for problem in reversed(problems)}
     first = next(reversed(lines.values()))
     more = f" (and {len(lines) - 1} more)" if len(lines) > 1 else ""
     return " ".join(first.split()) + more

@@ -3,7 +3,6 @@
 import csv
 import gzip
 import io
-import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,7 +14,6 @@ import pyarrow.parquet as pq
 
 from gpuseg.errors import GpusegError, SchemaError
 
-_FIGURE = re.compile(r"^[+-]?[0-9][0-9.,:/ TZ+-]*$")
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, zlib.error, ValueError)
 
 
@@ -53,12 +51,10 @@ def csv_header(path: str, source: str) -> list[str]:
         header = next(csv.reader(text), [])
     if not header:
         raise SchemaError(f"{source}: {path}: the file is empty; a CSV file starts with a header line")
-    # Without a header the first line holds somebody's data, which no message may show.
-    if any(_FIGURE.match(name.strip()) for name in header):
-        raise SchemaError(f"{source}: {path}: the first line holds figures; a CSV file starts with a header line")
     for place, name in enumerate(header):
         if name in header[:place]:
-            raise SchemaError(f"{source}: {path}: the header names {name!r} more than once")
+            both = f"{header.index(name) + 1} and {place + 1}"
+            raise SchemaError(f"{source}: {path}: the header names a column more than once (columns {both})")
     return header
 
 

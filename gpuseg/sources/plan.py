@@ -1,5 +1,6 @@
 """From configuration to reading plans: every file's columns and types are checked before a row is read."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -18,6 +19,7 @@ from gpuseg.vocabulary import KINDS
 
 _BUCKET_BYTES = 16 << 20
 _MAX_AUTO_BUCKETS = 256
+_FIGURE = re.compile(r"^\s*[+-]?[0-9][0-9.,:/ TZ+-]*$")
 
 
 @dataclass(frozen=True)
@@ -157,8 +159,14 @@ def _require(
 ) -> None:
     if name not in schema:
         wanted = f" (for {canonical})" if canonical and canonical != name else ""
-        shown = ", ".join(list(schema)[:20]) + (", …" if len(schema) > 20 else "")
-        raise SchemaError(f"{source.name}: {file}: no column {name!r}{wanted}; it has {shown}{nearest(name, schema)}")
+        raise SchemaError(f"{source.name}: {file}: no column {name!r}{wanted}; {_columns_there(name, list(schema))}")
+
+
+def _columns_there(name: str, found: list[str]) -> str:
+    """The columns of a file, for a message; without a header they would be somebody's data, and are not shown."""
+    if any(_FIGURE.match(column) for column in found):
+        return "its first line holds figures: a CSV file starts with a header line"
+    return f"it has {', '.join(found[:20])}{', …' if len(found) > 20 else ''}{nearest(name, found)}"
 
 
 def _common_type(found: Sequence[_Found], column: str) -> IdType:

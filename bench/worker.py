@@ -1,0 +1,49 @@
+"""What `end_to_end.py` runs in processes of their own: making the data, and gpuseg's pipeline."""
+
+import argparse
+import datetime as dt
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from gpuseg.pipeline import execute, read_config
+from gpuseg.synth import SynthSpec, synthesize
+
+
+def make_data(options: argparse.Namespace) -> None:
+    """Write synthetic purchases."""
+    spec = SynthSpec(options.profiles, options.events, seed=options.seed, as_of=options.as_of, kinds=("purchases",))
+    synthesize(spec, options.out)
+
+
+def run_pipeline(options: argparse.Namespace) -> None:
+    """Run gpuseg up to a stage, and write where its output lies and the seconds of every stage."""
+    outcome = execute(read_config(options.config), until=options.until)
+    found = {
+        "version": str(outcome.version.path),
+        "stage_seconds": {record.stage: record.seconds for record in outcome.records},
+    }
+    options.out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="One step of a benchmark.")
+    steps = parser.add_subparsers(required=True)
+    data = steps.add_parser("data", help="write synthetic purchases")
+    data.add_argument("--profiles", type=int, required=True)
+    data.add_argument("--events", type=int, required=True)
+    data.add_argument("--seed", type=int, required=True)
+    data.add_argument("--as-of", type=dt.date.fromisoformat, required=True)
+    data.add_argument("--out", type=Path, required=True, help="empty folder")
+    data.set_defaults(step=make_data)
+    pipeline = steps.add_parser("pipeline", help="run gpuseg")
+    pipeline.add_argument("--config", type=Path, required=True)
+    pipeline.add_argument("--until", required=True, help="last stage")
+    pipeline.add_argument("--out", type=Path, required=True, help="JSON file about the run")
+    pipeline.set_defaults(step=run_pipeline)
+    options = parser.parse_args(arguments)
+    options.step(options)
+
+
+if __name__ == "__main__":
+    main()

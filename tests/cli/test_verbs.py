@@ -1,0 +1,377 @@
+"""Every verb, with and without `--json`, on a run that works."""
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from gpuseg.config import Config, config_schema
+from gpuseg.starter import STARTER
+from tests.cli.shop import N_PROFILES, N_ROWS, csv_text, rows
+
+
+def files(folder):
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+# --- every verb ---
+
+
+def every_verb(shop, folder):
+    config = shop.write()
+    return {
+        "init": ["init", folder / "new"],
+        "config schema": ["config", "schema"],
+        "doctor": ["doctor"],
+        "synth": ["synth", "--profiles", 20, "--events", 200, "--out", folder / "synth"],
+        "run": ["run", config],
+        "run --resume": ["run", "--resume", config],
+        "run --dry-run": ["run", config, "--dry-run"],
+        "validate": ["validate", config],
+        "features": ["features", config],
+        "fit": ["fit", config],
+        "assign": ["assign", config],
+        "report": ["report", config],
+        "describe": ["describe", shop.out],
+        "describe --segment": ["describe", shop.out, "--segment", 1],
+        "describe a version": ["describe", shop.current],
+        "verify": ["verify", shop.out],
+        "verify a version": ["verify", shop.current],
+    }
+
+
+VERBS = ["init", "config schema", "doctor", "synth", "run", "run --resume", "run --dry-run", "validate", "features"]
+VERBS += ["fit", "assign", "report", "describe", "describe --segment", "describe a version"]
+VERBS += ["verify", "verify a version"]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_json_is_one_object_and_text_is_not(shop, tmp_path, gpuseg, verb):
+    words = every_verb(shop, tmp_path / "json")[verb]
+    told = gpuseg("--json", *words)
+    assert told.code == 0
+    assert told.out.count("\n") == 1
+    assert isinstance(told.content, dict)
+    assert all(line.startswith("gpuseg: warning: ") for line in told.lines)
+
+    plain = gpuseg(*every_verb(shop, tmp_path / "text")[verb])
+    assert plain.code == 0
+    assert plain.out.strip()
+    if verb != "config schema":
+        with pytest.raises(json.JSONDecodeError):
+            json.loads(plain.out)
+
+
+def test_every_verb_is_tested_above(gpuseg):
+    told = gpuseg("--help")
+    assert told.code == 0
+    listed = re.findall(r"^  ([a-z]+) ", told.out.partition("Commands:")[2], re.MULTILINE)
+    assert len(listed) >= 12
+    assert set(listed) == {verb.split()[0] for verb in VERBS} | {"demo"}
+
+
+@pytest.mark.parametrize("verb", ["run", "validate", "describe", "verify", "init", "synth", "doctor", "config"])
+def test_every_verb_has_help(gpuseg, verb):
+    told = gpuseg(verb, "--help")
+    assert (told.code, told.err) == (0, "")
+    assert told.out.startswith(f"Usage: gpuseg {verb} ")
+    assert len(told.out.splitlines()) > 4
+
+
+@pytest.mark.parametrize("words", [[], ["config"]], ids=["nothing", "half a verb"])
+def test_without_a_verb_help_is_shown_as_help(gpuseg, words):
+    """Several lines for people, not one squeezed line of an error."""
+    told = gpuseg(*words)
+    assert told.code in (0, 2)
+    assert "error[" not in told.err
+    assert len((told.out + told.err).splitlines()) > 4
+
+
+# --- global flags ---
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_global_flags_stand_anywhere(copied, gpuseg, place):
+    words = ["verify", str(copied.out)]
+    words.insert(place, "--json")
+    assert gpuseg(*words).content == {"ok": True, "version": "v0001", "n_files": 14}
+    words[place] = "-v"
+    told = gpuseg(*words)
+    assert (told.code, told.out) == (0, "v0001: 14 files are as they were committed\n")
+
+
+def test_flags_do_not_outlive_their_command(copied, gpuseg):
+    assert gpuseg("--json", "verify", copied.out).out.startswith("{")
+    assert gpuseg("verify", copied.out).out.startswith("v0001")
+
+
+def test_after_two_dashes_words_are_names(tmp_path, gpuseg, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    told = gpuseg("init", "--", "--json")
+    assert told.code == 0
+    assert (tmp_path / "--json" / "gpuseg.yaml").is_file()
+    assert told.out.startswith("Wrote ")
+
+
+def test_debug_shows_where_an_error_was_raised(tmp_path, gpuseg):
+    from gpuseg.errors import IntegrityError
+
+    with pytest.raises(IntegrityError, match="no run is kept here"):
+        gpuseg("--debug", "verify", tmp_path)
+
+
+@pytest.mark.parametrize("flags", [["-v"], ["--verbose"]])
+def test_verbose_is_a_line_a_stage(shop, gpuseg, flags):
+    told = gpuseg(*flags, "run", shop.write())
+    pattern = "".join(rf"gpuseg: {stage}: [0-9]+\.[0-9] s\n" for stage in STAGES)
+    assert re.match(pattern + r"gpuseg: ran on cpu.*\n", told.err)
+    again = gpuseg(*flags, "fit", shop.write())
+    assert again.out.startswith("fit: already committed, nothing changed in ")
+
+
+STAGES = ("validate", "features", "fit", "assign", "report")
+
+
+def test_nothing_but_warnings_on_stderr_without_a_terminal(copied, gpuseg, monkeypatch):
+    assert not sys.stderr.isatty()
+    told = gpuseg("run", copied.write())
+    assert all(line.startswith("gpuseg: warning: ") for line in told.err.splitlines())
+    assert "\x1b" not in told.err + told.out
+    assert "\r" not in told.err + told.out
+
+
+# --- init ---
+
+
+def test_the_starter_configuration_says_what_it_is(tmp_path, gpuseg):
+    told = gpuseg("init", tmp_path / "deep" / "shop")
+    path = tmp_path / "deep" / "shop" / "gpuseg.yaml"
+    assert told.out == f"Wrote {path}; edit its sources, then: gpuseg run {path}\n"
+    checked = Config.model_validate(yaml.safe_load(path.read_text(encoding="utf-8")))
+    assert checked.sources[0].kind == "purchases"
+    assert "{" not in STARTER.format(name="x").partition("columns: {")[0]
+
+
+def test_init_without_a_folder_writes_here(tmp_path, gpuseg, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert gpuseg("--json", "init").content == {"ok": True, "path": "gpuseg.yaml"}
+    assert (tmp_path / "gpuseg.yaml").is_file()
+
+
+def test_the_commented_source_is_valid_too(tmp_path, gpuseg):
+    gpuseg("init", tmp_path)
+    text = (tmp_path / "gpuseg.yaml").read_text(encoding="utf-8")
+    uncommented = re.sub(r"^  # (  |- )", r"  \1", text, flags=re.MULTILINE)
+    checked = Config.model_validate(yaml.safe_load(uncommented))
+    assert [source.kind for source in checked.sources] == ["purchases", "crm"]
+
+
+# --- schema ---
+
+
+def test_the_schema_fits_a_good_configuration(copied, gpuseg):
+    schema = gpuseg("--json", "config", "schema").content
+    assert schema == config_schema()
+    assert json.loads(gpuseg("config", "schema").out) == schema
+    content = yaml.safe_load(yaml.safe_dump(copied.config))
+    content["run"]["as_of"] = "2018-01-01"
+    assert fits(content, schema, schema) == []
+    for spoil in (
+        lambda c: c.update(clusters={}),
+        lambda c: c["run"].pop("as_of"),
+        lambda c: c["run"].update(seed="x"),
+        lambda c: c["sources"][0].update(id_type="uuid"),
+        lambda c: c["cluster"].update(segments=1),
+        lambda c: c.update(sources=[]),
+    ):
+        bad = json.loads(json.dumps(content))
+        spoil(bad)
+        assert fits(bad, schema, schema) != []
+
+
+def fits(value, schema, root):
+    """Problems of a value under the part of JSON Schema that pydantic uses here."""
+    if "$ref" in schema:
+        return fits(value, root["$defs"][schema["$ref"].rpartition("/")[2]], root)
+    if "anyOf" in schema:
+        found = [fits(value, branch, root) for branch in schema["anyOf"]]
+        return [] if [] in found else found[0]
+    if "const" in schema or "enum" in schema:
+        return [] if value in schema.get("enum", [schema.get("const")]) else [f"{value!r}"]
+    types = {"object": dict, "array": list, "string": str, "integer": int, "number": (int, float), "null": type(None)}
+    wanted = types[schema["type"]]
+    if not isinstance(value, wanted):
+        return [f"{value!r} is no {schema['type']}"]
+    problems = []
+    if schema["type"] == "object":
+        known = schema.get("properties", {})
+        problems += [f"{key} is missing" for key in schema.get("required", []) if key not in value]
+        rest = schema.get("additionalProperties", True)
+        for key, item in value.items():
+            if key in known:
+                problems += fits(item, known[key], root)
+            elif rest is False:
+                problems.append(f"{key} is unknown")
+            elif isinstance(rest, dict):
+                problems += fits(item, rest, root)
+    if schema["type"] == "array":
+        problems += ["too short"] if len(value) < schema.get("minItems", 0) else []
+        for item in value if "items" in schema else ():
+            problems += fits(item, schema["items"], root)
+    if schema["type"] in ("integer", "number"):
+        low, high = schema.get("minimum", value), schema.get("maximum", value)
+        problems += [] if low <= value <= high else [f"{value} is out of range"]
+    return problems
+
+
+# --- doctor ---
+
+
+@pytest.mark.parametrize(
+    ("tool", "gpus"),
+    [
+        (None, []),
+        ("#!/bin/sh\nexit 9\n", []),
+        ("#!/bin/sh\necho 'NVIDIA H100, 81559 MiB, 570.1'\n", ["NVIDIA H100, 81559 MiB, 570.1"]),
+        ("not a program", []),
+    ],
+    ids=["no tool", "a failing tool", "one GPU", "a broken tool"],
+)
+def test_doctor_never_fails(tmp_path, gpuseg, monkeypatch, tool, gpus):
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    if tool is not None:
+        (folder / "nvidia-smi").write_text(tool, encoding="utf-8")
+        (folder / "nvidia-smi").chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.chdir(tmp_path)
+    facts = gpuseg("--json", "doctor").content
+    assert facts["ok"] is True
+    assert facts["gpus"] == gpus
+    assert facts["engine"] == "cpu"
+    assert facts["n_cores"] >= 1
+    assert facts["memory_bytes"] > 1 << 28
+    assert facts["libraries"]["numpy"]
+    text = gpuseg("doctor").out
+    assert "engine: auto  uses the cpu" in text
+    assert all(gpu in text for gpu in gpus)
+    assert list(tmp_path.iterdir()) == [folder]
+
+
+# --- looking ---
+
+
+def test_describe_shows_every_card(copied, gpuseg):
+    told = gpuseg("describe", copied.out)
+    content = gpuseg("--json", "describe", copied.out).content
+    cards = content["segments"]
+    assert [card["segment_id"] for card in cards] == [0, 1, 2]
+    for card in cards:
+        assert f"{card['segment_id']}  {card['name']}\n" in told.out
+        assert " ".join(card["summary"].split()) in " ".join(told.out.split())
+    one = gpuseg("--json", "describe", copied.out, "--segment", 2).content
+    assert one == content | {"segments": [cards[2]]}
+    alone = gpuseg("describe", copied.out, "--segment", 2).out
+    assert alone.startswith(f"2  {cards[2]['name']}\n")
+    assert alone.strip() in told.out
+    assert cards[0]["summary"] not in " ".join(alone.split())
+
+
+def test_verify_counts_the_files(copied, gpuseg):
+    manifest = json.loads((copied.current / "manifest.json").read_bytes())
+    assert gpuseg("verify", copied.out).out == f"v0001: {len(manifest['files'])} files are as they were committed\n"
+
+
+def test_run_says_what_it_did(copied, gpuseg):
+    told = gpuseg("--json", "run", copied.write())
+    content = told.content
+    assert content["version"] == "v0002"
+    assert content["complete"] is True
+    assert content["executed"] == list(STAGES) == list(content["stages"])
+    assert content["stages"]["validate"]["rows_read"] == N_ROWS
+    assert content["stages"]["validate"]["n_profiles"] == N_PROFILES
+    assert sum(card["n_profiles"] for card in content["segments"]) == N_PROFILES
+    assert sum(card["profile_share"] for card in content["segments"]) == pytest.approx(1)
+    assert content["engine"].startswith("cpu")
+    assert copied.current == Path(content["path"])
+    text = gpuseg("run", copied.write()).out.splitlines()
+    assert text[0] == "30 profiles in 3 segments"
+    assert text[-2:] == [f"Report: {copied.current / 'report.html'}", f"Assignments: {copied.current / 'assignments'}"]
+    for line, card in zip(text[1:4], content["segments"], strict=True):
+        assert card["name"] in line
+        assert f"{card['profile_share']:.1%}" in line
+
+
+# --- synth ---
+
+
+def test_synth_then_run(tmp_path, gpuseg):
+    told = gpuseg("synth", "--profiles", 150, "--events", 3000, "--out", tmp_path / "s", "--kinds", "purchases,crm")
+    assert told.code == 0
+    config = tmp_path / "s" / "gpuseg.yaml"
+    assert f"gpuseg run {config}" in told.out
+    content = gpuseg("--json", "run", config).content
+    assert content["complete"] is True
+    assert content["stages"]["validate"]["n_profiles"] <= 150
+    assert gpuseg("verify", tmp_path / "s" / "run").code == 0
+
+
+def test_synth_again_needs_another_folder(tmp_path, gpuseg):
+    words = ["synth", "--profiles", 20, "--events", 200, "--out", tmp_path / "s"]
+    assert gpuseg(*words).code == 0
+    before = files(tmp_path / "s")
+    told = gpuseg(*words)
+    assert told.code == 2
+    assert len(told.lines) == 1
+    assert str(tmp_path / "s") in told.err
+    assert files(tmp_path / "s") == before
+
+
+BAD_SYNTH = [("--profiles", 0), ("--events", -1), ("--segments", 1), ("--segments", 9), ("--kinds", "web,tv")]
+BAD_SYNTH += [("--seed", -1), ("--id-type", "uuid")]
+
+
+@pytest.mark.parametrize(("option", "value"), BAD_SYNTH)
+def test_synth_refuses_what_cannot_be(tmp_path, gpuseg, option, value):
+    options = {"--profiles": 20, "--events": 200, "--out": tmp_path / "s"} | {option: value}
+    told = gpuseg("synth", *(word for pair in options.items() for word in pair))
+    assert told.code == 2
+    assert re.fullmatch(r"gpuseg: error\[config\] .+\n", told.err)
+    assert str(value).partition(",")[2] in told.err
+    assert not (tmp_path / "s").exists()
+
+
+# --- dry run ---
+
+
+@pytest.mark.parametrize("flags", [[], ["--resume"]])
+def test_a_dry_run_writes_nothing(shop, gpuseg, flags):
+    config = shop.write()
+    before = files(shop.folder)
+    told = gpuseg("--json", "run", config, "--dry-run", *flags)
+    assert told.code == 0
+    assert files(shop.folder) == before
+    plan = told.content
+    assert plan["version"] == ("v0001" if flags else "v0002")
+    assert plan["stages"] == dict.fromkeys(STAGES, not flags)
+    assert plan["sources"] == [{"name": "orders", "kind": "purchases", "format": "csv", "n_files": 1}]
+    assert plan["n_bytes"] == len(csv_text(rows()).encode())
+
+
+def test_a_dry_run_of_a_first_run_makes_no_folder(copied, gpuseg):
+    copied.config["run"]["out"] = "elsewhere/run"
+    told = gpuseg("run", copied.write(), "--dry-run")
+    assert told.out.startswith(f"Would write v0001 in {copied.folder / 'elsewhere/run'} on cpu")
+    assert not (copied.folder / "elsewhere").exists()
+
+
+def test_a_dry_run_tells_what_a_run_then_does(shop, gpuseg):
+    shop.config["cluster"]["segments"] = 4
+    config = shop.write()
+    plan = gpuseg("--json", "run", config, "--dry-run", "--resume").content
+    done = gpuseg("--json", "run", config, "--resume").content
+    assert plan["version"] == done["version"] == "v0002"
+    assert [stage for stage, needed in plan["stages"].items() if needed] == done["executed"]

@@ -1,0 +1,101 @@
+"""What every test shares: devices, hypothesis profiles, and ready-made engines, configurations and plans."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import hypothesis
+import pytest
+
+# Test modules import `tests.twins` under any import mode and from any folder.
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+pytest.register_assert_rewrite("tests.twins")
+
+hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
+hypothesis.settings.register_profile("dev", deadline=None)
+hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--devices", default="cpu", help="devices of the `device` fixture, such as cpu,gpu")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "device_name" not in metafunc.fixturenames:
+        return
+    names = [name.strip() for name in metafunc.config.getoption("--devices").split(",") if name.strip()]
+    unknown = sorted(set(names) - {"cpu", "gpu"})
+    if unknown:
+        raise pytest.UsageError(f"--devices: {unknown[0]!r} is no device; there are cpu and gpu")
+    params = [pytest.param(name, marks=pytest.mark.gpu if name == "gpu" else ()) for name in names]
+    metafunc.parametrize("device_name", params, scope="session")
+
+
+@pytest.fixture(scope="session")
+def engine(device_name: str) -> Iterator[Any]:
+    """An engine on each device of `--devices`; without a usable GPU its tests are skipped, or fail where required."""
+    from gpuseg.engine import open_engine
+    from gpuseg.errors import DeviceUnavailableError
+
+    opened = open_engine(engine=device_name)
+    try:
+        found = opened.__enter__()
+    except DeviceUnavailableError as error:
+        if os.environ.get("GPUSEG_REQUIRE_GPU") == "1":
+            pytest.fail(f"GPUSEG_REQUIRE_GPU=1, but {error}", pytrace=False)
+        pytest.skip(str(error))
+    try:
+        yield found
+    finally:
+        opened.__exit__(None, None, None)
+
+
+@pytest.fixture(scope="session")
+def device(engine: Any) -> Any:
+    """A device; every test that takes it runs once a device of `--devices`."""
+    return engine.device
+
+
+@pytest.fixture(scope="session")
+def config_of() -> Callable[..., Any]:
+    """Builds a configuration from sources, options of `run`, and whole sections."""
+    from gpuseg.config import parse_config
+
+    def build(*sources: Mapping[str, Any], sections: Mapping[str, Any] | None = None, **run: Any) -> Any:
+        run = {"out": "never-written", "as_of": "2018-01-01", **run}
+        return parse_config({"run": run, "sources": [dict(source) for source in sources], **(sections or {})})
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def plan_of(config_of: Callable[..., Any]) -> Callable[..., Any]:
+    """Builds the reading plan of one source from a frame, or from a `uri` where the frame is None."""
+    from gpuseg.sources.plan import plan_sources
+
+    def build(frame: Any = None, *, run: Mapping[str, Any] | None = None, **source: Any) -> Any:
+        config = config_of({"name": "orders", "kind": "purchases", **source}, **(run or {}))
+        return plan_sources(config, None if frame is None else {config.sources[0].name: frame}).reads[0]
+
+    return build
+
+
+@pytest.fixture(scope="session")
+def scan(device: Any, plan_of: Callable[..., Any]) -> Callable[..., Any]:
+    """Scans one source on the device: canonical columns as lists, and the tally."""
+    from gpuseg.engine.program import Tally
+
+    def read(frame: Any = None, **settings: Any) -> tuple[dict[str, list[Any]], Any]:
+        columns: dict[str, list[Any]] = {}
+        tally = Tally()
+        for batch in device.scan(plan_of(frame, **settings)):
+            rows, offsets = device.partition_to_host(batch, 1)
+            assert list(offsets) == [0, rows.num_rows]
+            tally.add(batch.tally)
+            for name, column in zip(rows.schema.names, rows.columns, strict=True):
+                columns.setdefault(name, []).extend(column.to_pylist())
+        return columns, tally
+
+    return read

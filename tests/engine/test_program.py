@@ -1,0 +1,41 @@
+import pytest
+
+from gpuseg.engine.program import Arithmetic, Constant, Reduction, Tally, is_integer, reductions_of, sqrt
+
+ONE = Reduction("t", "sum", "a")
+TWO = Reduction("t", "max", "b", 5, "x")
+
+
+@pytest.mark.parametrize(
+    ("expression", "integer"),
+    [
+        (ONE, True),
+        (ONE + 1, True),
+        (1 - ONE * TWO, True),
+        (ONE / 2, False),
+        (ONE / 2 * TWO, False),
+        (sqrt(ONE), False),
+        (sqrt(ONE) - 1, False),
+        (Constant(3), True),
+    ],
+)
+def test_which_expressions_are_integers(expression, integer):
+    assert is_integer(expression) is integer
+
+
+def test_trees_grow_as_written():
+    assert Arithmetic("-", ONE, Constant(1)) == ONE - 1
+    assert Arithmetic("-", Constant(1), ONE) == 1 - ONE
+    assert Arithmetic("/", Arithmetic("+", ONE, TWO), TWO) == (ONE + TWO) / TWO
+    assert list(reductions_of(sqrt(ONE * TWO) - (3 - ONE))) == [ONE, TWO, ONE]
+    assert list(reductions_of(Constant(1))) == []
+
+
+def test_tallies_add_up():
+    total = Tally()
+    total.add(Tally(rows_read=3, rows_used=2, rows_after_as_of=1, first_day=5, last_day=9, null_counts={"a": 1}))
+    total.add(
+        Tally(rows_read=1, amounts_rounded=4, times_ambiguous=5, times_nonexistent=6, null_counts={"a": 2, "b": 3})
+    )
+    total.add(Tally(first_day=-1, last_day=3))
+    assert total == Tally(4, 2, 1, 4, 5, 6, -1, 9, {"a": 3, "b": 3})

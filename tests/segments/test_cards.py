@@ -1,0 +1,118 @@
+"""Cards against plain pandas over the same features and assignments."""
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pytest
+
+from gpuseg.segments.text import card_text
+
+
+@pytest.fixture(scope="module")
+def together(planted):
+    """Features with the segment of each profile."""
+    return planted.features().merge(planted.assignments(), on="profile_id", validate="one_to_one")
+
+
+def test_shares_add_up(planted, together):
+    content = planted.segments
+    cards = content["segments"]
+    assert [card["segment_id"] for card in cards] == [0, 1]
+    assert [card["n_profiles"] for card in cards] == together["segment_id"].value_counts().sort_index().tolist()
+    assert sum(card["profile_share"] for card in cards) == pytest.approx(1, abs=1e-12)
+    assert sum(card["value_share"] for card in cards) == pytest.approx(1, abs=1e-12)
+    assert sum(card["value_sum"] for card in cards) == pytest.approx(content["value_total"])
+    assert content["value_total"] == pytest.approx(together["amount_sum"].sum())
+    assert (content["n_assigned"], content["n_no_data"], content["n_profiles"]) == (100, 3, 103)
+
+
+def test_figures_are_those_of_the_profiles(planted, together):
+    content = planted.segments
+    by_segment = together.groupby("segment_id")
+    for feature in content["features"]:
+        name = feature["name"]
+        assert feature["mean"] == pytest.approx(together[name].mean())
+        assert feature["median"] == pytest.approx(together[name].median())
+        assert feature["std"] == pytest.approx(together[name].std(ddof=0))
+        assert feature["n_known"] == together[name].notna().sum()
+        for card in content["segments"]:
+            mine = by_segment.get_group(card["segment_id"])[name]
+            assert card["features"][name]["mean"] == pytest.approx(mine.mean())
+            assert card["features"][name]["median"] == pytest.approx(mine.median())
+
+
+def test_effect_sizes_are_differences_in_the_matrix(planted, together):
+    transform = planted.model.transform
+    weights = np.array([column.weight for column in transform.columns])
+    scaled = pd.DataFrame(transform.apply(pa.table(together)) / weights, columns=transform.features)
+    expected = scaled.groupby(together["segment_id"]).mean() - scaled.mean()
+    for card in planted.segments["segments"]:
+        effects = {name: figure["effect_size"] for name, figure in card["features"].items()}
+        assert {name for name, effect in effects.items() if effect is not None} == set(transform.features)
+        for name in transform.features:
+            assert effects[name] == pytest.approx(expected.loc[card["segment_id"], name], abs=1e-6)
+
+
+def test_effects_cancel_over_everyone(planted):
+    cards = planted.segments["segments"]
+    for name in planted.model.transform.features:
+        total = sum(card["n_profiles"] * card["features"][name]["effect_size"] for card in cards)
+        assert total == pytest.approx(0, abs=1e-6)
+
+
+def test_signs_follow_the_planted_groups(planted, together):
+    who = together.groupby("segment_id")["profile_id"].agg(lambda ids: {name.partition("-")[0] for name in ids})
+    assert who.tolist() == [{"loyal"}, {"lapsed"}]
+    loyal, lapsed = planted.segments["segments"]
+    for name, sign in {"recency_days": -1, "n_orders": 1, "amount_sum": 1, "n_active_days": 1, "share_Wine": 1}.items():
+        assert np.sign(loyal["features"][name]["effect_size"]) == sign
+        assert np.sign(lapsed["features"][name]["effect_size"]) == -sign
+    assert "lapsed" in lapsed["name"].lower()
+    assert "lapsed" not in loyal["name"].lower()
+    assert lapsed["tastes"] == ["Bread"]
+
+
+def test_what_sets_apart_is_clear_ordered_and_once_a_figure(planted):
+    for card in planted.segments["segments"]:
+        traits = card["distinguishing"]
+        assert 1 <= len(traits) <= 5
+        sizes = [abs(trait["effect_size"]) for trait in traits]
+        assert sizes == sorted(sizes, reverse=True)
+        assert min(sizes) >= 0.25
+        stems = [trait["feature"].removesuffix("_30d").removesuffix("_90d").removesuffix("_365d") for trait in traits]
+        assert len(set(stems)) == len(stems)
+        for trait in traits:
+            effect = card["features"][trait["feature"]]["effect_size"]
+            assert trait["effect_size"] == effect
+            assert trait["direction"] == ("higher" if effect > 0 else "lower")
+
+
+def test_summaries_repeat_the_figures(planted):
+    for card in planted.segments["segments"]:
+        assert card["summary"].startswith(f"{card['profile_share']:.0%} of customers, bringing ")
+        assert card["distinguishing"][0]["phrase"] in card["summary"]
+
+
+def test_the_projection_is_a_picture_of_some_profiles(planted):
+    projection = planted.segments["projection"]
+    assert len(projection["points"]) == 100
+    assert [label for _, _, label in projection["points"]].count(0) == 60
+    first, second = projection["explained_variance_share"]
+    assert 1 >= first >= second >= 0
+
+
+def test_the_choice_is_told(planted):
+    choice = planted.segments["choice"]
+    assert (choice["segments"], choice["requested"]) == (2, 2)
+    assert choice["reason"] == "2 segments were asked for"
+
+
+def test_a_card_as_text(planted):
+    content = planted.segments
+    text = card_text(content["segments"][1], content["features"])
+    lines = text.splitlines()
+    assert lines[0] == f"1  {content['segments'][1]['name']}"
+    assert lines[1] == "-" * len(lines[0])
+    assert "What sets it apart:" in lines
+    assert sum(line.startswith("  days since the last purchase ") for line in lines) == 1
+    assert max(map(len, lines)) <= 110

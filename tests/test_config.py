@@ -1,0 +1,373 @@
+import datetime as dt
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from gpuseg.config import Config, as_json, config_schema, load_config, parse_config
+from gpuseg.config_messages import AUTO_OR_WHOLE, nearest
+from gpuseg.errors import ConfigError
+from gpuseg.vocabulary import KINDS
+
+SMALLEST = {"run": {"out": "runs/x", "as_of": "2018-01-01"}, "sources": [{"name": "orders", "kind": "purchases"}]}
+
+
+def changed(path, value):
+    """The smallest configuration with one key set."""
+    content = json.loads(json.dumps(SMALLEST))
+    *parents, last = path.split(".")
+    at = content
+    for key in parents:
+        at = at[int(key)] if isinstance(at, list) else at.setdefault(key, {})
+    at[last] = value
+    return content
+
+
+def refusal(content):
+    with pytest.raises(ConfigError) as caught:
+        parse_config(content)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+# --- defaults ---
+
+
+def test_defaults_of_every_section():
+    assert parse_config(SMALLEST).model_dump() == {
+        "version": 1,
+        "run": {
+            "name": "run",
+            "out": "runs/x",
+            "as_of": dt.date(2018, 1, 1),
+            "timezone": "UTC",
+            "seed": 0,
+            "engine": "auto",
+            "executor": "local",
+            "amount_scale": 10_000,
+            "buckets": "auto",
+            "chunk_rows": 262_144,
+        },
+        "sources": (
+            {
+                "name": "orders",
+                "kind": "purchases",
+                "uri": None,
+                "format": "auto",
+                "timezone": "UTC",
+                "id_type": "auto",
+                "columns": {},
+                "purpose": "segmentation",
+                "lawful_basis": None,
+            },
+        ),
+        "quality": {"max_null_share": 0.05},
+        "features": {
+            "windows_days": (30, 90, 365),
+            "families": ("rfm", "tempo", "interests"),
+            "drop": (),
+            "weights": {},
+        },
+        "matrix": {"scale": "standard", "clip": 6.0},
+        "cluster": {"method": "kmeans", "segments": "auto", "segments_range": (2, 12), "min_segment_share": 0.01},
+    }
+
+
+def test_every_key_is_described():
+    for name, section in config_schema()["$defs"].items():
+        assert section["description"], name
+        for key, field in section["properties"].items():
+            assert field.get("description"), f"{name}.{key}"
+
+
+def test_a_configuration_does_not_change():
+    config = parse_config(SMALLEST)
+    with pytest.raises(ValidationError):
+        config.run.seed = 1
+
+
+def test_default_families_exist():
+    from gpuseg.features.registry import FAMILIES
+
+    assert set(parse_config(SMALLEST).features.families) <= set(FAMILIES)
+
+
+# --- what is refused, and how ---
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("sorces", "did you mean sources?"),
+        ("run.time_zone", "did you mean timezone?"),
+        ("sources.0.url", "did you mean uri?"),
+        ("quality.max_nul_share", "did you mean max_null_share?"),
+        ("features.window_days", "did you mean windows_days?"),
+        ("matrix.scaling", "did you mean scale?"),
+        ("cluster.k", "known here: method, segments, segments_range, min_segment_share"),
+        ("run.interval", "known here: name, out"),
+        ("run.function-wrap", "known here: name, out"),
+    ],
+)
+def test_an_unknown_key_is_named_with_the_nearest(path, hint):
+    message = refusal(changed(path, 1))
+    assert message.startswith(f"{path}: unknown key")
+    assert hint in message
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("run.engine", "gpuu", "run.engine: 'gpuu': must be 'auto', 'cpu' or 'gpu'; did you mean gpu?"),
+        ("run.engine", 3, "run.engine: 3: must be 'auto', 'cpu' or 'gpu'"),
+        ("run.executor", "dask", "run.executor: 'dask': must be 'local'"),
+        ("run.seed", -1, "run.seed: -1: input should be greater than or equal to 0"),
+        ("run.seed", 2**32, "run.seed: 4294967296: input should be less than or equal to 4294967295"),
+        ("run.seed", 1.0, "run.seed: 1.0: input should be a valid integer"),
+        ("run.seed", True, "run.seed: True: input should be a valid integer"),
+        ("run.amount_scale", 12, "run.amount_scale: 12: must be a power of ten from 1 to 100000000; nearest valid: 10"),
+        ("run.amount_scale", 10**9, "nearest valid: 100000000"),
+        ("run.as_of", "2018-13-01", "run.as_of: '2018-13-01': must be a date such as 2018-01-01"),
+        ("run.as_of", 2018, "run.as_of: 2018: must be a date such as 2018-01-01; the window ends at its midnight"),
+        ("run.as_of", "2201-01-01", "run.as_of: '2201-01-01': must lie between 1970-01-02 and 2200-01-01"),
+        ("run.timezone", "Europe/Berlim", "run.timezone: 'Europe/Berlim': unknown time zone; did you mean Europe/"),
+        ("run.timezone", "../../etc/passwd", "run.timezone: '../../etc/passwd': unknown time zone"),
+        ("run.timezone", "", "run.timezone: '': unknown time zone"),
+        ("run.name", "", "run.name: '': string should have at least 1 character"),
+        ("run.out", "", "run.out: '': string should have at least 1 character"),
+        ("run.buckets", 5000, "run.buckets: 5000: must be auto, or a whole number from 1 to 4096; nearest valid: 4096"),
+        (
+            "run.buckets",
+            "some",
+            "run.buckets: 'some': must be auto, or a whole number from 1 to 4096; nearest valid: auto",
+        ),
+        ("run.chunk_rows", 0, "run.chunk_rows: 0: input should be greater than or equal to 1"),
+        ("sources.0.kind", "crn", "sources.0.kind: 'crn': must be one of purchases, crm; did you mean crm?"),
+        ("sources.0.name", "a/b", "sources.0.name: 'a/b': string should match pattern"),
+        ("sources.0.name", "../x", "sources.0.name: '../x': string should match pattern"),
+        ("sources.0.name", "a\n", "sources.0.name: 'a\\n': string should match pattern"),
+        ("sources.0.format", "json", "sources.0.format: 'json': must be 'auto', 'parquet' or 'csv'"),
+        ("sources.0.lawful_basis", "consents", "did you mean consent?"),
+        ("sources.0.columns", {"mony": "x"}, "columns: 'mony' is no column of kind purchases; it has profile_id, at,"),
+        ("quality.max_null_share", 1.5, "quality.max_null_share: 1.5: input should be less than or equal to 1"),
+        ("quality.max_null_share", float("nan"), "quality.max_null_share: nan: "),
+        ("features.windows_days", [30, 30], "features.windows_days: the value: each window may be given once"),
+        ("features.windows_days", [36501], "a window may be at most 36500 days"),
+        ("features.windows_days", [7.5], "features.windows_days.0: 7.5: input should be a valid integer"),
+        ("features.families", "rfm", "features.families: 'rfm': input should be a valid tuple"),
+        ("features.weights", {"n_orders": 0}, "features.weights.n_orders: 0: input should be greater than 0"),
+        (
+            "features.weights",
+            {"n_orders": 65},
+            "features.weights.n_orders: 65: input should be less than or equal to 64",
+        ),
+        ("features.weights", {"interval": 0}, "features.weights.interval: 0: input should be greater than 0"),
+        ("matrix.scale", "robust", "matrix.scale: 'robust': must be 'standard'"),
+        ("matrix.clip", 0, "matrix.clip: 0: input should be greater than 0"),
+        ("matrix.clip", float("inf"), "matrix.clip: inf: input should be less than or equal to 64"),
+        (
+            "cluster.segments",
+            1,
+            "cluster.segments: 1: must be auto, or a whole number from 2 to 1000; nearest valid: 2",
+        ),
+        ("cluster.segments", "Auto", "cluster.segments: 'Auto': must be auto, or a whole number"),
+        ("cluster.segments_range", [5, 3], "cluster.segments_range: the value: must be smallest first, such as [3, 5]"),
+        ("cluster.segments_range", [2, 3, 4], "cluster.segments_range: the value: "),
+        ("cluster.min_segment_share", 0.5, "cluster.min_segment_share: 0.5: input should be less than 0.5"),
+        ("version", 2, "version: 2: must be 1"),
+        ("quality", [], "quality: the value: input should be a valid dictionary"),
+        ("sources", "orders.csv", "sources: 'orders.csv': input should be a valid tuple"),
+    ],
+)
+def test_a_refused_value_is_shown_with_what_would_do(path, value, message):
+    assert message in refusal(changed(path, value))
+
+
+@pytest.mark.parametrize("path", ["run.out", "run.as_of", "sources.0.name", "sources.0.kind", "run", "sources"])
+def test_what_is_required_is_named(path):
+    content = json.loads(json.dumps(SMALLEST))
+    *parents, last = path.split(".")
+    at = content
+    for key in parents:
+        at = at[int(key)] if isinstance(at, list) else at[key]
+    del at[last]
+    assert refusal(content) == f"{path}: is required"
+
+
+def test_several_problems_are_counted():
+    content = changed("run.seed", -1)
+    content["cluster"] = {"segments": 0}
+    assert refusal(content) == "run.seed: -1: input should be greater than or equal to 0 (and 1 more)"
+
+
+def test_source_names_are_distinct():
+    content = json.loads(json.dumps(SMALLEST))
+    content["sources"] *= 2
+    assert refusal(content) == "sources: the name 'orders' is used more than once"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_columns_of_a_kind(kind):
+    own = dict.fromkeys(KINDS[kind].column_names, "x")
+    source = {"name": "s", "kind": kind, "columns": own | ({"age": "y"} if KINDS[kind].has_attributes else {})}
+    assert parse_config(SMALLEST | {"sources": [source]}).sources[0].columns == source["columns"]
+
+
+# --- what is taken ---
+
+
+@pytest.mark.parametrize("value", ["2018-01-01", " 2018-01-01 ", dt.date(2018, 1, 1)])
+def test_as_of_is_a_date_or_its_text(value):
+    content = json.loads(json.dumps(SMALLEST))
+    content["run"]["as_of"] = value
+    assert parse_config(content).run.as_of == dt.date(2018, 1, 1)
+
+
+def test_windows_are_sorted():
+    assert parse_config(changed("features.windows_days", [90, 7])).features.windows_days == (7, 90)
+    assert parse_config(changed("features.windows_days", [])).features.windows_days == ()
+
+
+@pytest.mark.parametrize(("key", "limits"), AUTO_OR_WHOLE.items())
+def test_the_limits_that_messages_tell_are_the_limits(key, limits):
+    section, name = key.split(".")
+    for value in ("auto", *limits):
+        assert getattr(getattr(parse_config(changed(key, value)), section), name) == value
+    for value in (limits[0] - 1, limits[1] + 1):
+        assert f"nearest valid: {min(max(value, limits[0]), limits[1])}" in refusal(changed(key, value))
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("quality.max_null_share", True), ("matrix.clip", True)],
+)
+def test_numbers_are_numbers(path, value):
+    """`max_null_share: yes` is a mistake, and not a limit of 100 %."""
+    assert refusal(changed(path, value)).startswith(f"{path}: {value!r}")
+
+
+# --- files and paths ---
+
+
+def written(folder, content):
+    path = folder / "gpuseg.yaml"
+    path.write_text(content if isinstance(content, str) else yaml.safe_dump(content), encoding="utf-8")
+    return path
+
+
+@pytest.mark.parametrize("named", [str, Path])
+def test_relative_paths_start_at_the_file(tmp_path, named):
+    content = changed("sources.0.uri", "../data/*.csv")
+    (tmp_path / "conf").mkdir()
+    config = load_config(named(written(tmp_path / "conf", content)))
+    assert Path(config.run.out) == tmp_path / "conf" / "runs" / "x"
+    assert config.sources[0].uri == str(tmp_path / "data" / "*.csv")
+
+
+@pytest.mark.parametrize("uri", ["/data/x.csv", "s3://bucket/x.csv", "memory://x.csv"])
+def test_absolute_paths_and_urls_stay(tmp_path, uri):
+    assert load_config(written(tmp_path, changed("sources.0.uri", uri))).sources[0].uri == uri
+
+
+def test_a_frame_has_no_path(tmp_path):
+    assert load_config(written(tmp_path, SMALLEST)).sources[0].uri is None
+
+
+def test_a_mapping_starts_at_the_current_folder():
+    config = parse_config(changed("sources.0.uri", "data/x.csv"))
+    assert (config.run.out, config.sources[0].uri) == ("runs/x", "data/x.csv")
+
+
+def test_parsing_leaves_the_mapping_alone():
+    content = json.loads(json.dumps(SMALLEST))
+    parse_config(content, base=Path("/elsewhere"))
+    assert content == SMALLEST
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("run: {a: 1, a: 2}", "line 1: not valid YAML: the key 'a' is given twice"),
+        ("run:\n  deep:\n    - {b: 1}\n    - {c: 1, c: 1}", "line 4: not valid YAML: the key 'c' is given twice"),
+        ("1: a\n1: b", "line 2: not valid YAML: the key 1 is given twice"),
+        ("run: [", "not valid YAML"),
+        ("- a", "the configuration must be a mapping with `run` and `sources`"),
+        ("text", "must be a mapping"),
+        ("", "must be a mapping"),
+        ("run: !!python/name:os.system x", "not valid YAML: could not determine a constructor"),
+        ("a: *b", "not valid YAML: found undefined alias"),
+    ],
+)
+def test_a_file_that_is_no_configuration(tmp_path, text, message):
+    path = written(tmp_path, text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(str(path))
+    assert message in str(caught.value)
+
+
+def test_a_file_that_cannot_be_read(tmp_path):
+    with pytest.raises(ConfigError, match=r"gone\.yaml: cannot read the configuration: No such file"):
+        load_config(tmp_path / "gone.yaml")
+    with pytest.raises(ConfigError, match="cannot read the configuration: Is a directory"):
+        load_config(tmp_path)
+
+
+def test_yaml_merge_keys_are_not_repeated_keys(tmp_path):
+    text = """\
+run: {out: x, as_of: 2018-01-01}
+sources:
+  - &a {name: a, kind: purchases, timezone: Europe/Berlin}
+  - {<<: *a, name: b}
+"""
+    sources = load_config(written(tmp_path, text)).sources
+    assert [(source.name, source.timezone) for source in sources] == [("a", "Europe/Berlin"), ("b", "Europe/Berlin")]
+
+
+# --- round trips ---
+
+
+def test_json_of_a_configuration_gives_it_back():
+    config = parse_config(changed("features.weights", {"n_orders": 2.5, "amount_sum": 1 / 3}))
+    text = as_json(config)
+    assert parse_config(json.loads(text)) == config
+    assert as_json(parse_config(json.loads(text))) == text
+
+
+def test_equal_settings_give_equal_json():
+    left = parse_config(changed("features.weights", {"a": 1, "b": 2}))
+    right = parse_config(changed("features.weights", {"b": 2.0, "a": 1.0}))
+    assert as_json(left) == as_json(right)
+    assert as_json(left) != as_json(parse_config(changed("features.weights", {"a": 1, "b": 3})))
+
+
+def test_the_schema_says_what_the_configuration_takes():
+    schema = config_schema()
+    assert json.loads(json.dumps(schema)) == schema
+    assert set(schema["properties"]) == set(Config.model_fields)
+    assert schema["required"] == ["run", "sources"]
+    assert schema["additionalProperties"] is False
+    assert all(section["additionalProperties"] is False for section in schema["$defs"].values())
+    assert schema["$defs"]["RunSection"]["required"] == ["out", "as_of"]
+    assert schema["$defs"]["ClusterSection"]["properties"]["segments"]["anyOf"] == [
+        {"const": "auto", "type": "string"},
+        {"maximum": 1000, "minimum": 2, "type": "integer"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("value", "told"),
+    [("purchase", "; did you mean purchases?"), ("x", ""), (5, ""), ("PURCHASES", "")],
+)
+def test_the_nearest_word(value, told):
+    assert nearest(value, ["purchases", "crm"]) == told
+
+
+@pytest.mark.parametrize("day", ["2018-02-30", "2018-01-01 25:00:00"])
+def test_a_day_that_never_was_is_shown_as_written(tmp_path, day):
+    path = written(tmp_path, f"run: {{out: x, as_of: {day}}}\nsources: [{{name: orders, kind: purchases}}]")
+    with pytest.raises(ConfigError, match=f"^run.as_of: '{day}': must be a date such as"):
+        load_config(path)
