@@ -63,7 +63,8 @@ def failing(tmp_path, config_of):
         (
             "headless.csv",
             f"{SENTINEL},2017-01-01,1.5\n{SENTINEL},2017-01-01,2\n",
-            "orders: headless.csv: no column 'profile_id'; its first line holds figures: a CSV file starts with a header line",
+            "orders: headless.csv: no column 'profile_id'; "
+            "its first line holds figures: a CSV file starts with a header line",
         ),
         ("empty.csv", "", "orders: empty.csv: the file is empty; a CSV file starts with a header line"),
         (
