@@ -94,6 +94,12 @@ def keys(chunk: Chunk, column: str, wanted: IdType) -> Any:
         raise _wrong_type(chunk, column, array.type, "text or integers")
     if not (pa.types.is_integer(array.type) or _is_text(array.type)):
         raise _wrong_type(chunk, column, array.type, "integers or text")
+    if _is_text(array.type):
+        # Arrow would take hexadecimal too, and make one profile of `31` and `0x1F`.
+        whole = pc.match_substring_regex(array.cast(pa.string()), r"^[+-]?[0-9]+$")
+        if not pc.all(whole).as_py() and len(array):
+            row = int(pc.index(whole, False).as_py())
+            raise InvalidValueError(f"{chunk.place(row, column)}: not a whole number within int64")
     cast = _checked(chunk, column, array, lambda part: part.cast(pa.int64()), "not a whole number within int64")
     return cast if cast.null_count else as_numpy(cast)
 

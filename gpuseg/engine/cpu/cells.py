@@ -13,6 +13,7 @@ Int32 = npt.NDArray[np.int32]
 
 _INSERTION_SORT_BELOW = 32
 _CATEGORY_BITS = np.int64(32)
+_LARGEST_SUM = 9.0e18
 
 
 @nb.njit(cache=True, nogil=True)
@@ -156,9 +157,9 @@ def distinct_orders(order: Int64, offsets: Int64, keys: Int64, day: Int32) -> tu
 
 
 @nb.njit(cache=True, nogil=True)
-def sum_overflows(amount_minor: Int64) -> bool:
-    """Whether the absolute amounts could add up past int64."""
-    total = np.float64(0.0)
-    for row in range(amount_minor.size):
-        total += abs(np.float64(amount_minor[row]))
-    return bool(total > 9.0e18)
+def sum_overflows(ranks: Int32, n_profiles: int, amount_minor: Int64) -> bool:
+    """Whether the absolute amounts of any one profile could add up past int64."""
+    totals = np.zeros(n_profiles, np.float64)
+    for row in range(ranks.size):
+        totals[ranks[row]] += abs(np.float64(amount_minor[row]))
+    return bool(n_profiles and totals.max() > _LARGEST_SUM)
