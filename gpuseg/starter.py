@@ -43,6 +43,9 @@ features:
   windows_days: [30, 90, 365]
   families: [rfm, tempo, interests]
 
+quality:
+  max_null_share: 0.05            # a run fails where an optional column has more nulls than this
+
 cluster:
   segments: auto                  # or a number
 """

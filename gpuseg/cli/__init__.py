@@ -1,5 +1,6 @@
 """The `gpuseg` command: one line for every mistake, an exit code for every outcome."""
 
+import errno
 import os
 import re
 import signal
@@ -52,10 +53,15 @@ def main(arguments: list[str] | None = None) -> int:
     except _Terminated:
         console.fail("terminated", "terminated; what was committed is kept")
         return 143
-    except BrokenPipeError:
-        # Whoever read has seen enough; what is still buffered has nowhere to go.
+    except OSError as error:
+        if error.filename is not None or error.errno not in (errno.ENOSPC, errno.EIO, errno.EPIPE):
+            raise
+        # What is still buffered has nowhere to go; a reader that has seen enough is no error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        if error.errno == errno.EPIPE:
+            return 0
+        console.fail("output", f"stdout cannot be written: {error.strerror}")
+        return 4
 
 
 def _run(words: list[str]) -> int:

@@ -23,6 +23,8 @@ def frame_table(frame: Any, source: str) -> pa.Table:
     SchemaError
         If the object is no frame, or a column mixes types.
     """
+    if type(frame).__module__.startswith("pandas"):
+        _refuse_doubles([str(name) for name in frame.columns], source)
     try:
         table = _taken(frame)
     except (pa.ArrowException, TypeError, ValueError) as error:
@@ -31,11 +33,14 @@ def frame_table(frame: Any, source: str) -> pa.Table:
         ) from None
     if table is None:
         raise SchemaError(f"{source}: {type(frame).__name__} is no frame; give a pandas, Polars or Arrow table")
-    names = table.column_names
+    _refuse_doubles(table.column_names, source)
+    return table
+
+
+def _refuse_doubles(names: list[str], source: str) -> None:
     doubles = sorted({name for name in names if names.count(name) > 1})
     if doubles:
         raise SchemaError(f"{source}: the frame has more than one column {doubles[0]!r}")
-    return table
 
 
 def _taken(frame: Any) -> pa.Table | None:

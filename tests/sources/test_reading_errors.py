@@ -234,3 +234,10 @@ def test_ways_of_writing_csv_that_are_fine(tmp_path, scan, ending, mark, last):
     columns, _ = scan(uri=str(tmp_path / "fine.csv"))
     assert columns["profile_id"] == ["a", 'b,"\né', "c "]
     assert columns["amount_minor"] == [15_000, 20_000, 30_000]
+
+
+def test_a_quote_that_is_never_closed(failing):
+    rows = "".join(f"{SENTINEL},2017-01-01,{n},x\n" for n in range(5))
+    start = "profile_id,at,amount,category\na,2017-01-01,1,x\n"
+    message = failing("open.csv", f'{start}a,2017-01-01,2,"{SENTINEL}\n{rows}', SchemaError)
+    assert message == "orders: open.csv, row 2: a quote is opened and never closed"

@@ -47,7 +47,8 @@ def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str
     at_us = as_numpy(lines["at_us"])
     if sum_overflows(ranks, len(profiles), amount):
         raise InvalidValueError(
-            f"{', '.join(sources)}: the amounts of one profile add up to more than 2^63 minor units; lower run.amount_scale"
+            f"{', '.join(sources)}: the amounts of one profile add up to more than 2^63 minor units; "
+            "lower run.amount_scale"
         )
     cells = day_cells(order, offsets, day, category_ranks, at_us, amount)
     spans = _spans(events, sources)

@@ -86,6 +86,8 @@ def keys(chunk: Chunk, column: str, wanted: IdType) -> Any:
     array = _one_array(chunk.table[column])
     if pa.types.is_dictionary(array.type) and _is_text(array.type):
         array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.large_string()))
+    elif pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
     if wanted == "text":
         if _is_text(array.type):
             return array.cast(pa.large_string())

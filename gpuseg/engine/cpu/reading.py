@@ -1,5 +1,7 @@
 """Executes the reading part of a plan with Arrow: bounded chunks of raw columns, each with its place in its file."""
 
+import csv
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -91,8 +93,9 @@ def _csv_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.T
     with readable(file, "CSV", plan.source), opened(file) as handle:
         if _is_header_alone(handle):
             return
+        counted = _QuoteCounter(handle)
         reader = pacsv.open_csv(
-            handle,
+            counted,
             read_options=pacsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
             parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
             # Every column is text with only the empty field null, so that ids and categories such as
@@ -113,8 +116,40 @@ def _csv_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.T
                     f"{broken[0].expected_columns}; quote fields that hold commas"
                 )
             if batch is None:
+                if counted.n_quotes % 2:
+                    _refuse_open_quote(plan, file)
                 return
             yield pa.Table.from_batches([batch])
+
+
+class _QuoteCounter:
+    """A stream that counts the quotes it hands out."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.n_quotes = 0
+        self.closed = False
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._stream.read(size)
+        self.n_quotes += data.count(b'"')
+        return data
+
+
+def _refuse_open_quote(plan: ReadPlan, file: str) -> None:
+    """Refuse a file that ends inside a quoted field; Arrow takes all the rest for that field's text.
+
+    An odd number of quotes may also come from one inside a plain field, so the library that tells is asked.
+    """
+    row = 0
+    with opened(file) as handle:
+        text = io.TextIOWrapper(io.BufferedReader(handle), encoding="utf-8-sig", newline="")
+        try:
+            for row, _ in enumerate(csv.reader(text, strict=True)):  # noqa: B007 - the last row read is named
+                pass
+        except csv.Error as error:
+            if "unexpected end" in str(error):
+                raise SchemaError(f"{plan.source}: {file}, row {row + 1}: a quote is opened and never closed") from None
 
 
 def _is_header_alone(handle: Any) -> bool:
