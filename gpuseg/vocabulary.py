@@ -75,12 +75,7 @@ KINDS: dict[str, Kind] = {
     )
 }
 
-# The state's integer columns. Units are in the names: microseconds UTC, epoch days, fixed-point minor units.
-CELL_COLUMNS = ("profile_id", "day", "category", "n_lines", "amount_minor", "first_us", "last_us")
-ORDER_COLUMNS = ("profile_id", "source", "order_id", "day")
-
 NO_SEGMENT = -1
-SEGMENT_STATUSES = ("assigned", "noise", "no_data")
 
 EARLIEST_US = 0
 """1970-01-01T00:00:00Z. Earlier times are placeholder dates (1900-01-01 and the like), not purchases."""

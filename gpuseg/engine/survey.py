@@ -4,13 +4,12 @@ import os
 import platform
 import shutil
 import subprocess
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from gpuseg import __version__
+from gpuseg.provenance import LIBRARIES, library_versions
 
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "numba")
 _GPU_LIBRARIES = ("cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "cupy-cuda12x", "cupy-cuda13x", "dask-cuda")
 
 
@@ -32,9 +31,9 @@ def survey() -> dict[str, Any]:
         "n_cores": len(os.sched_getaffinity(0)),
         "memory_bytes": _memory_bytes(),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
-        "libraries": {name: _version(name) for name in _LIBRARIES},
+        "libraries": library_versions(LIBRARIES),
         "gpus": gpus,
-        "gpu_libraries": {name: found for name in _GPU_LIBRARIES if (found := _version(name))},
+        "gpu_libraries": {name: found for name, found in library_versions(_GPU_LIBRARIES).items() if found},
         "engine": "cpu",
         "reason": f"{seen}; this version of gpuseg has no GPU device yet",
     }
@@ -57,13 +56,6 @@ def survey_text(facts: dict[str, Any]) -> str:
             f"engine: auto  uses the {facts['engine']} ({facts['reason']})",
         ]
     )
-
-
-def _version(name: str) -> str | None:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return None
 
 
 def _memory_bytes() -> int:
