@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from gpuseg import __version__, stages
-from gpuseg.config import Config, as_json, read_config
+from gpuseg import __version__, stage_settings, stages
+from gpuseg.config import Config, read_config
 from gpuseg.engine import Engine, open_engine
 from gpuseg.features.registry import check_families
 from gpuseg.progress import Progress
@@ -43,21 +43,11 @@ class Stage:
 
 
 STAGES = (
-    Stage("validate", stages.validate, ("quality.json", "state"), lambda c, p: _source_settings(c, p)),
-    Stage(
-        "features",
-        stages.features,
-        ("features",),
-        lambda c, _: f"{c.features.windows_days}{c.features.families}{c.features.drop}{sorted(c.features.weights)}",
-    ),
-    Stage(
-        "fit",
-        stages.fit,
-        ("model",),
-        lambda c, _: "".join([str(c.run.seed), as_json(c.features), as_json(c.matrix), as_json(c.cluster)]),
-    ),
-    Stage("assign", stages.assign, ("assignments", "segments.json"), lambda _c, _p: ""),
-    Stage("report", stages.report, ("report.html",), lambda c, _: c.run.name),
+    Stage("validate", stages.validate, ("quality.json", "state"), stage_settings.validate),
+    Stage("features", stages.features, ("features",), stage_settings.features),
+    Stage("fit", stages.fit, ("model",), stage_settings.fit),
+    Stage("assign", stages.assign, ("assignments", "segments.json"), stage_settings.assign),
+    Stage("report", stages.report, ("report.html",), stage_settings.report),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -259,6 +249,7 @@ def _run_stages(
 ) -> Outcome:
     records: list[StageRecord] = []
     executed: list[str] = []
+    rows: dict[str, Any] = {}
     for position, stage in enumerate(STAGES[: STAGE_NAMES.index(until) + 1]):
         record = version.stage(stage.name)
         if record is None or record.key != keys[stage.name]:
@@ -268,7 +259,8 @@ def _run_stages(
             if donor is not None and given is not None and given.key == keys[stage.name]:
                 record = version.adopt_stage(given, donor)
             else:
-                job = stages.Job(config, engine, plans, version, {r.stage: r.facts for r in records}, progress.advance)
+                done = {r.stage: r.facts for r in records}
+                job = stages.Job(config, engine, plans, version, done, progress.advance, rows)
                 record = _execute_stage(stage, job, keys[stage.name], progress)
                 executed.append(stage.name)
         else:
@@ -287,14 +279,3 @@ def _execute_stage(stage: Stage, job: stages.Job, key: str, progress: Progress) 
     record = job.version.commit_stage(stage.name, key=key, seconds=seconds, outputs=stage.outputs, facts=facts)
     progress.finish(stage.name, seconds, reused=False)
     return record
-
-
-def _source_settings(config: Config, plans: Plans) -> str:
-    """Everything that decides the state: what is read, how, up to when, and the data's own marks."""
-    run_section = config.run
-    parts = [str(run_section.as_of), run_section.timezone, str(run_section.amount_scale), str(plans.n_buckets)]
-    parts += [as_json(config.quality), tzdata_version()]
-    for source in config.sources:
-        # The fingerprint holds the absolute places; how the configuration spells them does not matter.
-        parts += [as_json(source.model_copy(update={"uri": None})), plans.fingerprints[source.name]]
-    return "\n".join(parts)

@@ -40,6 +40,8 @@ class Job:
         What earlier stages recorded.
     progress : callable
         Called with a step and how much of it was done since the last call.
+    rows : dict of bucket name to device array
+        Matrix rows that `fit` leaves for `assign`; empty where `fit` did not run in this process.
     """
 
     config: Config
@@ -48,6 +50,7 @@ class Job:
     version: Version
     facts: Mapping[str, Mapping[str, Any]]
     progress: Callable[[str, int], None]
+    rows: dict[str, Any]
 
     @property
     def folder(self) -> Path:
@@ -101,6 +104,7 @@ def fit(job: Job) -> Facts:
         progress=job.progress,
     )
     fitted.model.save(job.folder / "model")
+    job.rows.update(fitted.rows)
     return {
         "n_segments": fitted.model.n_segments,
         "n_iter": fitted.model.n_iter,
@@ -121,6 +125,7 @@ def assign(job: Job) -> Facts:
         buckets=job.buckets,
         progress=job.progress,
         n_profiles=job.facts["features"]["n_profiles"],
+        matrix_rows=job.rows,
     )
     content = describe_segments(
         model,
@@ -200,7 +205,7 @@ def _empty(columns: Sequence[str], tables: Mapping[str, pa.Table]) -> pa.Table:
     """A table without rows, for a bucket whose profiles have none of its kind."""
     ids = next(iter(tables.values())).schema.field("profile_id").type
     types = {"profile_id": ids, "day": pa.int32(), "category": pa.dictionary(pa.int32(), pa.string())}
-    return pa.table({name: pa.array([], types.get(name, pa.int64())) for name in columns})
+    return pa.table({name: pa.nulls(0, types.get(name, pa.int64())) for name in columns})
 
 
 def _described(item: Declared) -> dict[str, Any]:

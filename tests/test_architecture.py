@@ -11,6 +11,8 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import gpuseg
@@ -36,7 +38,7 @@ LEVELS = [
     ["engine"],
     ["features", "matrix", "clustering"],
     ["sources", "trust", "segments", "report"],
-    ["pipeline", "stages", "demo", "synth"],
+    ["pipeline", "stages", "stage_settings", "demo", "synth"],
     ["cli", "__main__"],
 ]
 GPU_AND_DASK = {"cudf", "cupy", "cuml", "rmm", "pylibcudf", "raft_dask", "dask_cuda", "dask_cudf", "dask"}
@@ -317,3 +319,20 @@ def test_errors_survive_a_process_boundary(error):
 def test_codes_are_distinct():
     codes = [error.code for error in ERRORS]
     assert len(set(codes)) == len(codes)
+
+
+def test_a_run_loads_neither_pandas_nor_scikit_learn(tmp_path):
+    """Both cost a good part of a second; Arrow imports pandas for the smallest of Python objects."""
+    at = pa.array([1_740_823_200_000_000 + n for n in range(40)], pa.timestamp("us"))
+    lines = {"profile_id": list(range(40)), "at": at, "amount": [n / 2 for n in range(40)], "category": ["a", "b"] * 20}
+    pq.write_table(pa.table(lines), tmp_path / "lines.parquet")
+    config = {
+        "run": {"out": str(tmp_path / "run"), "as_of": "2025-04-01"},
+        "sources": [{"name": "shop", "kind": "purchases", "uri": str(tmp_path / "lines.parquet")}],
+        "cluster": {"segments": 3},
+    }
+    code = "import sys, json; from gpuseg.pipeline import execute, read_config; "
+    code += "execute(read_config(json.loads(sys.argv[1])), until='assign'); print(*sorted(sys.modules))"
+    command = [sys.executable, "-c", code, json.dumps(config)]
+    told = subprocess.run(command, capture_output=True, text=True, check=True, env=ENVIRONMENT)
+    assert {"pandas", "sklearn", "matplotlib"}.isdisjoint(told.stdout.split())

@@ -1,6 +1,7 @@
-"""Buckets on disk: canonical rows, appended while sources are scanned and read back one bucket at a time.
+"""Buckets of canonical rows, appended while sources are scanned and read back one bucket at a time.
 
-A spill is scratch space of one running stage. Text categories are stored as codes into one table a spill, so that a
+The first rows stay in memory, up to a fixed number of bytes; all others go to files. A spill is scratch space of one
+running stage. Text categories are stored as codes into one table a spill, so that a
 bucket's rows stay small; the table's order is that of arrival and never leaves the spill.
 """
 
@@ -13,8 +14,9 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
-from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.arrow import as_arrow, codes_of
 
+HELD_BYTES = 256 * 2**20
 _MOST_OPEN = 256
 
 
@@ -27,11 +29,15 @@ class Spill:
         Empty scratch folder; the caller removes it.
     n_buckets : int
         Number of buckets.
+    held_bytes : int, default `HELD_BYTES`
+        Most bytes of rows that stay in memory.
     """
 
-    def __init__(self, folder: Path, n_buckets: int) -> None:
+    def __init__(self, folder: Path, n_buckets: int, held_bytes: int | None = None) -> None:
         self.folder = folder
         self.n_buckets = n_buckets
+        self._room = HELD_BYTES if held_bytes is None else held_bytes
+        self._held: dict[tuple[str, int], list[pa.RecordBatch]] = {}
         self._writers: dict[tuple[str, int], tuple[Any, Any]] = {}
         self._codes: dict[str, int] = {}
         self._most_open = max(1, min(_MOST_OPEN, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4))
@@ -65,10 +71,16 @@ class Spill:
         """
         if coded:
             rows = self._coded(rows)
+        self._room -= rows.nbytes
         for bucket in range(self.n_buckets):
             low, high = int(offsets[bucket]), int(offsets[bucket + 1])
-            if high > low:
-                self._writer(source, bucket, rows.schema).write_batch(rows.slice(low, high - low))
+            if high == low:
+                continue
+            mine = rows.slice(low, high - low)
+            if self._room >= 0:
+                self._held.setdefault((source, bucket), []).append(mine)
+            else:
+                self._writer(source, bucket, rows.schema).write_batch(mine)
 
     def finish(self) -> None:
         """Flush and close every file."""
@@ -81,14 +93,18 @@ class Spill:
         """Rows of one bucket by source; sources without rows in it are absent."""
         found = {}
         for source in sources:
-            path = self._path(source, bucket)
+            held, path = self._held.get((source, bucket)), self._path(source, bucket)
+            tables = [pa.Table.from_batches(held)] if held else []
             if path.exists():
-                found[source] = _streams(path)
+                tables += _streams(path)
+            if tables:
+                found[source] = pa.concat_tables(tables)
         return found
 
     def discard(self, bucket: int, sources: Sequence[str]) -> None:
-        """Delete the files of one bucket."""
+        """Let go of the rows of one bucket."""
         for source in sources:
+            self._held.pop((source, bucket), None)
             self._path(source, bucket).unlink(missing_ok=True)
 
     def _path(self, source: str, bucket: int) -> Path:
@@ -116,14 +132,14 @@ class Spill:
             + [-1],
             np.int32,
         )
-        codes = as_numpy(column.indices.fill_null(-1))
+        codes = codes_of(column)
         return rows.set_column(rows.schema.get_field_index("category"), "category", as_arrow(table[codes]))
 
 
-def _streams(path: Path) -> pa.Table:
-    """Rows of a file of one or more Arrow streams, one for each time it was opened."""
+def _streams(path: Path) -> list[pa.Table]:
+    """A file's Arrow streams, one for each time it was opened."""
     with pa.memory_map(str(path)) as mapped:
         tables = []
         while mapped.tell() < mapped.size():
             tables.append(pa.ipc.open_stream(mapped).read_all())
-    return pa.concat_tables(tables)
+    return tables

@@ -11,7 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine import Engine
-from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.segments.model import Model, Placement
 from gpuseg.segments.sample import SampleRule
 from gpuseg.segments.totals import Totals, segment_sums, units_of
@@ -29,6 +29,7 @@ def assign_profiles(
     buckets: Sequence[str],
     progress: Callable[[str, int], None],
     n_profiles: int,
+    matrix_rows: dict[str, Any],
 ) -> Totals:
     """Write the segment of every profile and collect the totals.
 
@@ -46,8 +47,10 @@ def assign_profiles(
         Called with ("assign", 1) after each bucket.
     n_profiles : int
         Profiles with events.
+    matrix_rows : dict of bucket file name to device array
+        The matrix of buckets for which it is at hand; each is dropped once it was used.
     """
-    job = _Assigner(model, engine, SampleRule(model.seed, n_profiles), features, profiles, folder)
+    job = _Assigner(model, engine, SampleRule(model.seed, n_profiles), features, profiles, folder, matrix_rows)
     parts = []
     for part in engine.executor.map(job, buckets):
         parts.append(part)
@@ -83,6 +86,7 @@ class _Assigner:
     features: Path
     profiles: Path
     folder: Path
+    matrix_rows: dict[str, Any]
 
     def __call__(self, bucket: str) -> _Part:
         everyone = read_table(self.profiles / bucket, ["profile_id"])["profile_id"]
@@ -90,7 +94,7 @@ class _Assigner:
         names = [feature["name"] for feature in self.model.features]
         path = self.features / bucket
         table = read_table(path) if path.exists() else _no_features(everyone, self.model.features)
-        placed = self.model.place(table, self.engine)
+        placed = self.model.place(table, self.engine, self.matrix_rows.pop(bucket, None))
         write_table(self.folder / bucket, _assignments(everyone, table["profile_id"], placed, self.model.names))
         labels = placed.segment_id
         sums, n_known = segment_sums(table, names, labels, k)
@@ -125,8 +129,8 @@ def _assignments(
     distance, confidence = np.full(n, np.nan), np.full(n, np.nan)
     segment[places], distance[places], confidence[places] = placed.segment_id, placed.distance, placed.confidence
     missing = segment == NO_SEGMENT
-    name = pa.DictionaryArray.from_arrays(as_arrow(segment, missing), pa.array(names, pa.string()))
-    status = pa.DictionaryArray.from_arrays(as_arrow(missing.astype(np.int8)), pa.array(["assigned", "no_data"]))
+    name = pa.DictionaryArray.from_arrays(as_arrow(segment, missing), text_arrow(names))
+    status = pa.DictionaryArray.from_arrays(as_arrow(missing.astype(np.int8)), text_arrow(["assigned", "no_data"]))
     return pa.table(
         {
             "profile_id": everyone,

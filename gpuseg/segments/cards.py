@@ -61,11 +61,19 @@ def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str
     }
 
 
-def segment_cards(model: Model, totals: Totals) -> list[dict[str, Any]]:
-    """One card a segment, in order of `segment_id`, without name and summary."""
+def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list[dict[str, Any]]:
+    """One card a segment, in order of `segment_id`, without name and summary.
+
+    Parameters
+    ----------
+    model : Model
+    totals : Totals
+    medians : bool, default True
+        Whether to take medians, the dearest of all figures; without they are None.
+    """
     effects = _effects(model)
     features = [_feature(item, model, totals) for item in model.features]
-    return [_card(segment, model, totals, features, effects) for segment in range(model.n_segments)]
+    return [_card(segment, model, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
 
 
 def _effects(model: Model) -> dict[str, npt.NDArray[np.float64]]:
@@ -105,19 +113,20 @@ def _card(
     totals: Totals,
     features: Sequence[Mapping[str, Any]],
     effects: Mapping[str, npt.NDArray[np.float64]],
+    *,
+    medians: bool,
 ) -> dict[str, Any]:
     value = totals.sums.get(VALUE_FEATURE)
     value_total = fsum(value) if value is not None else 0.0
-    mine = totals.sample.filter(as_arrow(as_numpy(totals.sample["segment_id"]) == segment))
+    rows = as_arrow(as_numpy(totals.sample["segment_id"]) == segment)
+    middle = _medians(totals.sample.filter(rows), [feature["name"] for feature in features]) if medians else {}
     figures = {}
     for feature in features:
         name = feature["name"]
         known = int(totals.n_known[name][segment])
-        values = feature_values(mine, name)
-        present = values[~np.isnan(values)]
         figures[name] = {
             "mean": float(totals.sums[name][segment] / known) if known else None,
-            "median": float(np.median(present)) if present.size else None,
+            "median": middle.get(name),
             "effect_size": float(effects[name][segment]) if name in effects else None,
         }
     return {
@@ -132,6 +141,15 @@ def _card(
         "tastes": tastes(figures, features),
         "distinguishing": _distinguishing(figures, features),
     }
+
+
+def _medians(table: pa.Table, names: Sequence[str]) -> dict[str, float | None]:
+    found = {}
+    for name in names:
+        values = feature_values(table, name)
+        present = values[~np.isnan(values)]
+        found[name] = float(np.median(present)) if present.size else None
+    return found
 
 
 def _distinguishing(

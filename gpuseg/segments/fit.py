@@ -32,10 +32,13 @@ class Fitted:
     ----------
     model : Model
     warnings : tuple of str
+    rows : dict of bucket file name to device array
+        The matrix that it was fitted on.
     """
 
     model: Model
     warnings: tuple[str, ...]
+    rows: dict[str, Any]
 
 
 def fit_model(
@@ -79,10 +82,10 @@ def fit_model(
         raise EmptyDataError(f"{n_profiles} profile has events before as_of; segments need at least 2")
     sample = sample_profiles(SampleRule(config.run.seed, n_profiles), engine, files=files)
     transform, warnings = _fit_matrix(config, sample, described)
-    rows = transform.apply(sample)
-    variance = float(rows.var(axis=0, dtype=np.float64).mean())
-    choice = _choose(config, engine, rows, variance)
-    seeding = rows[:SEEDING_ROWS]
+    sampled = transform.apply(sample)
+    variance = float(sampled.var(axis=0, dtype=np.float64).mean())
+    choice = _choose(config, engine, sampled, variance)
+    seeding = sampled[:SEEDING_ROWS]
     starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
     options: dict[str, Any] = {"device": engine.device, "executor": engine.executor, "variance": variance}
     best = best_of(starts, [engine.device.asarray(seeding)], **options)
@@ -103,8 +106,9 @@ def fit_model(
         method=config.cluster.method,
         seed=config.run.seed,
     )
-    cards = segment_cards(unnamed, totals_of_sample(unnamed, sample, engine))
-    return Fitted(replace(unnamed, names=tuple(name_segments(cards))), tuple(warnings))
+    cards = segment_cards(unnamed, totals_of_sample(unnamed, sample, engine), medians=False)
+    rows = {file.name: block for file, block in zip(files, blocks, strict=True)}
+    return Fitted(replace(unnamed, names=tuple(name_segments(cards))), tuple(warnings), rows)
 
 
 @dataclass(frozen=True)

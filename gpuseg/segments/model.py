@@ -123,7 +123,7 @@ class Model:
             **arrays,
         )
 
-    def place(self, features: pa.Table, engine: Engine) -> "Placement":
+    def place(self, features: pa.Table, engine: Engine, rows: Any = None) -> "Placement":
         """Put feature rows into segments.
 
         Parameters
@@ -131,12 +131,15 @@ class Model:
         features : Arrow table
             Every feature of the matrix.
         engine : Engine
+        rows : device array, shape (n_profiles, n_features), optional
+            The matrix of these features, where it is at hand.
 
         Returns
         -------
         Placement
         """
-        rows = engine.device.asarray(self.transform.apply(features))
+        if rows is None:
+            rows = engine.device.asarray(self.transform.apply(features))
         found = engine.device.assign_accumulate(rows, engine.device.asarray(self.centers), want_labels=True)
         nearest, second = (engine.device.to_host(a).astype(np.float64) for a in (found.nearest, found.second))
         distance = np.sqrt(nearest)

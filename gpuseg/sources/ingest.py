@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine import Engine
-from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of, text_arrow
 from gpuseg.engine.program import ReadPlan, Tally
 from gpuseg.engine.spill import Spill
 from gpuseg.sources.plan import Plans
@@ -18,6 +18,7 @@ from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.files import write_table
 
 STATE = "state"
+_NULLABLE = ("category", "order_id", "order_us")
 
 
 @dataclass
@@ -71,7 +72,7 @@ def ingest(
             progress("reduce", 1)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    write_table(folder / STATE / "categories.parquet", _category_table(found.categories))
+    write_table(folder / STATE / "categories.parquet", _category_table(found.categories), nullable=())
     return found
 
 
@@ -107,11 +108,12 @@ class _Reducer:
             tables = self.engine.device.aggregate(kind, mine, self.spill.categories)
             known.append(tables.pop("profiles"))
             for name, table in tables.items():
-                write_table(bucket_file(self.folder / name, bucket), table)
+                nullable = None if KINDS[kind].has_attributes else _NULLABLE
+                write_table(bucket_file(self.folder / name, bucket), table, nullable=nullable)
                 if name == "purchases.cells":
                     found.categories = _lines_per_category(table)
         profiles = _profiles(known, names)
-        write_table(bucket_file(self.folder / "profiles", bucket), profiles)
+        write_table(bucket_file(self.folder / "profiles", bucket), profiles, nullable=())
         found.n_profiles = profiles.num_rows
         found.profiles_per_source = {name: pc.sum(profiles[f"in_{name}"]).as_py() for name in names}
         del events
@@ -162,7 +164,7 @@ def _lines_per_category(cells: pa.Table) -> dict[str, int]:
     column = cells["category"].combine_chunks()
     if isinstance(column, pa.ChunkedArray):
         column = column.chunk(0)
-    codes = as_numpy(column.indices.fill_null(-1))
+    codes = codes_of(column)
     # Weights are float64; a bucket has far fewer than 2^53 lines, so the counts are exact.
     lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(column.dictionary) + 1)
     return {name: int(count) for name, count in zip(column.dictionary.to_pylist(), lines[1:], strict=True) if count}
@@ -183,7 +185,7 @@ def _category_table(lines: Mapping[str, int]) -> pa.Table:
     ordered = sorted(lines.items(), key=lambda item: (-item[1], item[0].encode()))
     return pa.table(
         {
-            "category": pa.array([name for name, _ in ordered], pa.string()),
-            "n_lines": pa.array([count for _, count in ordered], pa.int64()),
+            "category": text_arrow([name for name, _ in ordered]),
+            "n_lines": as_arrow(np.array([count for _, count in ordered], np.int64)),
         }
     )

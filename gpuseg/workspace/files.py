@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -76,11 +76,21 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path}: cannot be read as JSON ({type(error).__name__})") from None
 
 
-def write_table(path: Path, table: pa.Table) -> None:
+def write_table(path: Path, table: pa.Table, *, nullable: Collection[str] | None = None) -> None:
     """Write a Parquet file atomically, with page checksums.
 
     Equal tables give equal bytes: no clock, path or host is written.
+
+    Parameters
+    ----------
+    path : Path
+    table : Arrow table
+    nullable : collection of str, optional
+        The only columns that may hold nulls, here or in files beside this one; by default all but `profile_id`. The
+        others are written as required, which spares a level for every value.
     """
+    required = ["profile_id"] if nullable is None else [name for name in table.column_names if name not in nullable]
+    table = table.cast(pa.schema([field.with_nullable(field.name not in required) for field in table.schema]))
     encodings, compression, dictionary = {}, {}, []
     for field in table.schema:
         # Integers pack best as differences, without a second pass; everything else gains from a light compressor.

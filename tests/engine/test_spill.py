@@ -27,12 +27,13 @@ def texts_of(spill, table):
             st.lists(st.tuples(st.integers(0, 3), st.sampled_from([None, "b", "a", "é", "", "🙂"])), max_size=12),
         ),
         max_size=6,
-    )
+    ),
+    held_bytes=st.sampled_from([0, 100, 2**20]),
 )
-def test_round_trip(tmp_path_factory, batches):
+def test_round_trip(tmp_path_factory, batches, held_bytes):
     n_buckets, number = 4, 0
     expected = {}
-    with Spill(tmp_path_factory.mktemp("spill"), n_buckets) as spill:
+    with Spill(tmp_path_factory.mktemp("spill"), n_buckets, held_bytes) as spill:
         for source, rows in batches:
             rows = sorted(rows, key=lambda row: row[0])
             values = list(range(number, number + len(rows)))
@@ -54,7 +55,7 @@ def test_round_trip(tmp_path_factory, batches):
 def test_more_buckets_than_files_are_open_at_a_time(tmp_path, monkeypatch):
     monkeypatch.setattr(spill_module, "_MOST_OPEN", 2)
     n_buckets = 7
-    with Spill(tmp_path, n_buckets) as spill:
+    with Spill(tmp_path, n_buckets, held_bytes=0) as spill:
         for turn in range(5):
             values = [100 * turn + bucket for bucket in range(n_buckets)]
             spill.append("web", batch(values, [f"c{value}" for value in values]), list(range(n_buckets + 1)))
@@ -82,8 +83,9 @@ def test_a_slice_of_a_dictionary_column(tmp_path):
     assert texts_of(spill, spill.read(0, ["web"])["web"]) == [None, "c", "a"]
 
 
-def test_discard_removes_one_bucket_only(tmp_path):
-    with Spill(tmp_path, 2) as spill:
+@pytest.mark.parametrize("held_bytes", [0, 2**20])
+def test_discard_removes_one_bucket_only(tmp_path, held_bytes):
+    with Spill(tmp_path, 2, held_bytes) as spill:
         spill.append("web", batch([1, 2]), [0, 1, 2])
     spill.discard(0, ["web", "nobody"])
     assert spill.read(0, ["web"]) == {}
@@ -91,7 +93,7 @@ def test_discard_removes_one_bucket_only(tmp_path):
 
 
 def append_and_fail(folder):
-    with Spill(folder, 1) as spill:
+    with Spill(folder, 1, held_bytes=0) as spill:
         spill.append("web", batch([1]), [0, 1])
         raise RuntimeError("half-way")
 

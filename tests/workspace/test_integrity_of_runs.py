@@ -44,6 +44,8 @@ def crash(*arguments, **options):
         os.kill(os.getpid(), signal.SIGKILL)
     return original(*arguments, **options)
 setattr(owner, last, crash)
+# Rows go to files at once, as those of large data do.
+import_module("gpuseg.engine.spill").HELD_BYTES = 0
 from gpuseg.cli import main
 sys.exit(main(words))
 """
@@ -259,13 +261,13 @@ def test_a_failing_bucket_does_not_outrun_the_others(copied, monkeypatch):
     waiting, discarded = threading.Event(), threading.Event()
     original, discard = ingest.write_table, RunDirectory.discard
 
-    def write(path, table):
+    def write(path, table, **options):
         if path.name == "0000.parquet":
             waiting.wait(10)
             raise InvalidValueError("bucket 0 is bad")
         waiting.set()
         discarded.wait(0.5)
-        original(path, table)
+        original(path, table, **options)
 
     def then_tell(self, version):
         discard(self, version)

@@ -1,22 +1,20 @@
 """`aggregate` on the CPU: all rows of one bucket to the state tables that are kept."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine.arrow import as_arrow, as_numpy, frozen
-from gpuseg.engine.cpu.cells import day_cells, distinct_orders, group_by_rank, sum_overflows
+from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
+from gpuseg.engine.cpu.cells import day_cells, distinct_orders
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.errors import InvalidValueError
 
 # Columns beside the attributes, under names that no configuration can give.
 PLACE_FILE, PLACE_ROW = "\0file", "\0row"
-
-Grouping: TypeAlias = tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]
 
 
 def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
@@ -41,21 +39,19 @@ def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str
     sources = sorted(events)
     lines = pa.concat_tables([_lines(events[source]) for source in sources])
     ranks, profiles = rank_ids(lines["profile_id"])
-    order, offsets = group_by_rank(ranks, len(profiles))
     category_ranks, names = _category_ranks(lines["category"], categories)
     day, amount = as_numpy(lines["day"]), as_numpy(lines["amount_minor"])
     at_us = as_numpy(lines["at_us"])
-    if sum_overflows(ranks, len(profiles), amount):
+    *cells, overflow = day_cells(ranks, len(profiles), day, category_ranks, at_us, amount.reshape(1, -1))
+    if overflow:
         raise InvalidValueError(
             f"{', '.join(sources)}: the amounts of one profile add up to more than 2^63 minor units; "
             "lower run.amount_scale"
         )
-    cells = day_cells(order, offsets, day, category_ranks, at_us, amount)
     spans = _spans(events, sources)
-    whole = (order, offsets) if len(sources) == 1 else None
     return {
         "purchases.cells": _cell_table(cells, profiles, names),
-        "purchases.orders": _order_table(events, spans, ranks, profiles, whole),
+        "purchases.orders": _order_table(events, spans, ranks, profiles),
         "profiles": _presence(spans, ranks, profiles),
     }
 
@@ -71,7 +67,7 @@ def _lines(table: pa.Table) -> pa.Table:
 
 def _category_ranks(codes: pa.ChunkedArray, categories: Sequence[str]) -> tuple[npt.NDArray[np.int32], pa.Array]:
     """Codes to ranks by UTF-8 bytes, so that the order of cells does not follow the order of arrival."""
-    names = pa.array(categories, pa.string())
+    names = text_arrow(categories)
     order = pc.sort_indices(names)
     # One extra entry at the end makes code -1 find rank -1.
     rank_of_code = np.full(len(names) + 1, -1, np.int32)
@@ -80,7 +76,7 @@ def _category_ranks(codes: pa.ChunkedArray, categories: Sequence[str]) -> tuple[
 
 
 def _cell_table(cells: tuple[Any, ...], profiles: pa.Array, names: pa.Array) -> pa.Table:
-    profile, day, category, n_lines, amount_minor, first_us, last_us = cells
+    profile, day, category, n_lines, first_us, last_us, (amount_minor,) = cells
     return pa.table(
         {
             "profile_id": profiles.take(as_arrow(profile)),
@@ -117,11 +113,10 @@ def _order_table(
     spans: Mapping[str, slice],
     ranks: npt.NDArray[np.int32],
     profiles: pa.Array,
-    whole: Grouping | None,
 ) -> pa.Table:
     pieces = []
     for number, (source, span) in enumerate(spans.items()):
-        pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number, whole))
+        pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number))
     rank = np.concatenate([as_numpy(piece["rank"]) for piece in pieces])
     merged = pa.concat_tables(pieces, promote_options="permissive")
     if len(pieces) > 1:
@@ -129,58 +124,49 @@ def _order_table(
         by_profile = np.argsort(rank, kind="stable")
         merged, rank = merged.take(as_arrow(by_profile)), rank[by_profile]
     columns = {"profile_id": profiles.take(as_arrow(rank))}
-    columns["source"] = pa.DictionaryArray.from_arrays(
-        merged["source"].combine_chunks(), pa.array(list(spans), pa.string())
-    )
+    columns["source"] = pa.DictionaryArray.from_arrays(merged["source"].combine_chunks(), text_arrow(list(spans)))
     columns |= {name: merged[name] for name in ("order_id", "order_us", "day")}
     return pa.table(columns)
 
 
-def _orders_of(
-    table: pa.Table, ranks: npt.NDArray[np.int32], n_profiles: int, source: int, whole: Grouping | None
-) -> list[pa.Table]:
-    """Orders of one source: those with an id, then those that are a distinct time.
-
-    `whole` is the grouping of all rows by profile, where these rows are all there are.
-    """
+def _orders_of(table: pa.Table, ranks: npt.NDArray[np.int32], n_profiles: int, source: int) -> list[pa.Table]:
+    """Orders of one source: those with an id, then those that are a distinct time."""
     day, at_us = as_numpy(table["day"]), as_numpy(table["at_us"])
     if "order_id" not in table.column_names:
-        grouping = whole or group_by_rank(ranks, n_profiles)
-        return [_distinct_table(grouping, at_us, day, source, None)]
+        return [_distinct_table(ranks, n_profiles, at_us, day, source, None)]
     ids = table["order_id"].combine_chunks()
     if isinstance(ids, pa.ChunkedArray):
         ids = pa.concat_arrays(ids.chunks)
     if not ids.null_count:
         keys, names = _order_keys(ids)
-        return [_distinct_table(whole or group_by_rank(ranks, n_profiles), keys, day, source, names)]
+        return [_distinct_table(ranks, n_profiles, keys, day, source, names)]
     missing = as_numpy(ids.is_null())
     pieces = []
     if not missing.all():
         keys, names = _order_keys(ids.drop_null())
-        grouping = group_by_rank(ranks[~missing], n_profiles)
-        pieces.append(_distinct_table(grouping, keys, frozen(day[~missing]), source, names))
-    grouping = group_by_rank(ranks[missing], n_profiles)
-    pieces.append(_distinct_table(grouping, frozen(at_us[missing]), frozen(day[missing]), source, None))
+        pieces.append(_distinct_table(ranks[~missing], n_profiles, keys, frozen(day[~missing]), source, names))
+    times, days = frozen(at_us[missing]), frozen(day[missing])
+    pieces.append(_distinct_table(ranks[missing], n_profiles, times, days, source, None))
     return pieces
 
 
 def _order_keys(ids: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Integers that sort as the ids do, and the ids they stand for (an empty int64 array: themselves)."""
     if pa.types.is_integer(ids.type):
-        return as_numpy(ids), pa.array([], pa.int64())
+        return as_numpy(ids), pa.nulls(0, pa.int64())
     ranks, names = rank_ids(ids)
     return frozen(ranks.astype(np.int64)), names
 
 
 def _distinct_table(
-    grouping: Grouping,
+    ranks: npt.NDArray[np.int32],
+    n_profiles: int,
     keys: npt.NDArray[np.int64],
     day: npt.NDArray[np.int32],
     source: int,
     names: pa.Array | None,
 ) -> pa.Table:
-    order, offsets = grouping
-    profile, key, first_day = distinct_orders(order, offsets, keys, day)
+    profile, key, first_day = distinct_orders(ranks, n_profiles, keys, day)
     nothing = pa.nulls(len(key))
     if names is None:
         order_id, order_us = nothing, as_arrow(key)

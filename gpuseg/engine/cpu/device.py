@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.engine.capabilities import construct
 from gpuseg.engine.cpu.aggregate import PLACE_FILE, PLACE_ROW, aggregate_purchases, attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
@@ -34,7 +34,7 @@ class CpuDevice:
         for chunk in read_chunks(plan):
             columns, tally = canonical_columns(chunk, plan)
             if plan.kind == "crm":
-                columns.values[PLACE_FILE] = pa.array([chunk.file] * columns.n_rows, pa.string())
+                columns.values[PLACE_FILE] = text_arrow([chunk.file] * columns.n_rows)
                 columns.values[PLACE_ROW] = np.arange(chunk.first_row, chunk.first_row + columns.n_rows)
             yield Batch(columns, tally)
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
 from gpuseg.engine.cpu.ranks import rank_ids, sorted_runs
 from gpuseg.engine.program import (
     Arithmetic,
@@ -102,7 +102,9 @@ def _reduce_table(
     sources = np.array([columns.get(r.column, 0) for r in plain], np.int64)
     since = np.array([_NEVER if r.since_day is None else r.since_day for r in plain], np.int64)
     stacked = np.stack(data) if data else np.empty((1, 0), np.int64)
-    _reduce(runs, day, stacked, operations, sources, since, out)
+    # Only such tables promise to be in order of days; the others are searched whole for the rows of a window.
+    by_day = any(r.operation in ("count_distinct", "sum_squared_gaps") for r in plain)
+    _reduce(runs, day, stacked, operations, sources, since, by_day, out)
     values = dict(zip(plain, out, strict=True))
     for (operation, column, since_day), group in _grouped(by_category).items():
         if operation not in ("sum", "count"):
@@ -139,19 +141,24 @@ def _category_slots(
         column = column.dictionary_encode()
     column = column.unify_dictionaries().combine_chunks()
     if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0) if column.num_chunks else pa.array([], column.type)
+        column = column.chunk(0) if column.num_chunks else pa.nulls(0, column.type)
     slot_of_code = np.array([slots.get(name, -1) for name in column.dictionary.to_pylist()] + [-1], np.int32)
-    codes = as_numpy(column.indices.fill_null(-1))
+    codes = codes_of(column)
     return slots, slot_of_code.take(codes)
 
 
 @nb.njit(cache=True, nogil=True)
-def _reduce(runs, day, columns, operations, sources, since, out):  # type: ignore[no-untyped-def]
+def _reduce(runs, day, columns, operations, sources, since, by_day, out):  # type: ignore[no-untyped-def]
     for profile in range(runs.size - 1):
-        low, high = runs[profile], runs[profile + 1]
+        first, high = runs[profile], runs[profile + 1]
         for r in range(operations.size):
             column = columns[sources[r]]
             bound = since[r]
+            low = first
+            if by_day and bound != _NEVER:
+                low = high
+                while low > first and day[low - 1] >= bound:
+                    low -= 1
             value = np.int64(0)
             if operations[r] == _SUM:
                 for row in range(low, high):
@@ -168,11 +175,7 @@ def _reduce(runs, day, columns, operations, sources, since, out):  # type: ignor
                     if day[row] >= bound and (value == _NEVER or better):
                         value = found
             else:
-                # Days come in order, so a window is the end of a profile's run.
-                start = low
-                while start < high and day[start] < bound:
-                    start += 1
-                value = _over_days(day, start, high, operations[r])
+                value = _over_days(day, low, high, operations[r])
             out[r, profile] = value
 
 
