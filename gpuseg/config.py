@@ -7,17 +7,17 @@ import datetime as dt
 import glob
 import json
 import os
-import zoneinfo
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from gpuseg.config_messages import AUTO_OR_WHOLE, describe_problems, nearest
+from gpuseg.config_messages import AUTO_OR_WHOLE, describe_problems
+from gpuseg.config_parts import PositiveInt, Section, Share, known_zone
+from gpuseg.config_sources import SourceSection
 from gpuseg.config_yaml import read_yaml
 from gpuseg.errors import ConfigError
-from gpuseg.vocabulary import KINDS
 
 MAX_AMOUNT_SCALE = 10**8
 MAX_CLIP = 64.0
@@ -25,25 +25,10 @@ MAX_WEIGHT = 64.0
 _MIN_SEGMENTS, _MAX_SEGMENTS = AUTO_OR_WHOLE["cluster.segments"]
 _MIN_BUCKETS, _MAX_BUCKETS = AUTO_OR_WHOLE["run.buckets"]
 
-PositiveInt = Annotated[int, Field(ge=1, strict=True)]
-
-
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
-
-
-def _known_zone(name: str) -> str:
-    try:
-        zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"unknown time zone{nearest(name, zoneinfo.available_timezones())}") from None
-    return name
-
-
 _A_DATE = "must be a date such as 2018-01-01; the window ends at its midnight in run.timezone"
 
 
-class RunSection(_Section):
+class RunSection(Section):
     """Where a run is kept, up to when it looks, and what it runs on."""
 
     name: str = Field("run", min_length=1, max_length=100, description="Name shown in the report.")
@@ -59,7 +44,7 @@ class RunSection(_Section):
     )
     chunk_rows: PositiveInt = Field(262_144, description="Rows read at a time.")
 
-    _zone = field_validator("timezone")(_known_zone)
+    _zone = field_validator("timezone")(known_zone)
 
     @field_validator("as_of", mode="before")
     @classmethod
@@ -90,56 +75,35 @@ class RunSection(_Section):
         return value
 
 
-class SourceSection(_Section):
-    """One source of one kind: where it is and what its columns are called."""
-
-    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="Name of the source.")
-    kind: str = Field(description="One of " + ", ".join(KINDS) + ".")
-    uri: str | None = Field(None, min_length=1, description="Path, glob or fsspec URL; null for a Python frame.")
-    format: Literal["auto", "parquet", "csv"] = Field("auto", description="`auto` goes by the file's name.")
-    timezone: str = Field("UTC", description="IANA zone of times that carry none.")
-    id_type: Literal["auto", "int64", "text"] = Field("auto", description="CSV ids are text under `auto`.")
-    columns: dict[str, str] = Field(default_factory=dict, description="Canonical name to the file's name.")
-    purpose: str = Field("segmentation", min_length=1, description="Why the data is used; recorded.")
-    lawful_basis: (
-        Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"]
-        | None
-    ) = Field(None, description="Basis under GDPR article 6; recorded.")
-
-    _zone = field_validator("timezone")(_known_zone)
-
-    @field_validator("kind")
-    @classmethod
-    def _known_kind(cls, value: str) -> str:
-        if value not in KINDS:
-            raise ValueError(f"must be one of {', '.join(KINDS)}{nearest(value, KINDS)}")
-        return value
-
-    @model_validator(mode="after")
-    def _known_columns(self) -> "SourceSection":
-        kind = KINDS[self.kind]
-        for canonical in self.columns:
-            if canonical not in kind.column_names and not kind.has_attributes:
-                raise ValueError(
-                    f"columns: {canonical!r} is no column of kind {self.kind}; it has "
-                    f"{', '.join(kind.column_names)}{nearest(canonical, kind.column_names)}"
-                )
-        return self
-
-
-class QualitySection(_Section):
+class QualitySection(Section):
     """Gates on the data itself."""
 
-    max_null_share: float = Field(
-        0.05, ge=0, le=1, strict=True, description="Most nulls allowed in an optional column."
+    max_null_share: Share = Field(0.05, description="Most nulls allowed in an optional column of attributes or keys.")
+    min_coverage: Share = Field(0.5, description="Smallest share of all profiles that must have events.")
+    max_duplicate_share: Share | None = Field(
+        None, description="Most events that may repeat another in every column; null does not count them."
     )
+    max_orphan_share: Share = Field(0.5, description="Most rows whose key may be missing in the identity map.")
+    dedupe: bool = Field(default=False, strict=True, description="Whether repeated events are counted once.")
+    on_bad: Literal["fail", "quarantine"] = Field("fail", description="What a row that cannot be used does.")
 
 
-class FeaturesSection(_Section):
+class PrivacySection(Section):
+    """What is promised to the people in the data."""
+
+    group_floor: int = Field(10, ge=1, le=1_000_000, strict=True, description="Smallest group that is described.")
+    deny_columns: tuple[str, ...] = Field((), description="Columns that are never read, by either name.")
+
+
+class FeaturesSection(Section):
     """Which behavioural features are built."""
 
     windows_days: tuple[PositiveInt, ...] = Field((30, 90, 365), description="Windows that end at `as_of`.")
-    families: tuple[str, ...] = Field(("rfm", "tempo", "interests"), min_length=1, description="Families.")
+    families: tuple[str, ...] = Field(
+        ("rfm", "tempo", "interests", "lifecycle", "engagement", "browsing", "intent", "feedback", "social"),
+        min_length=1,
+        description="Families; one whose kind of source is absent is skipped.",
+    )
     drop: tuple[str, ...] = Field((), description="Features kept out of the clustering.")
     weights: dict[str, Annotated[float, Field(gt=0, le=MAX_WEIGHT, strict=True)]] = Field(
         default_factory=dict, description="Factor on a scaled feature, 1 where not given."
@@ -162,7 +126,7 @@ class FeaturesSection(_Section):
         return value
 
 
-class MatrixSection(_Section):
+class MatrixSection(Section):
     """From features to the float32 matrix."""
 
     scale: Literal["standard"] = Field("standard", description="Zero mean, unit variance.")
@@ -171,7 +135,7 @@ class MatrixSection(_Section):
     )
 
 
-class ClusterSection(_Section):
+class ClusterSection(Section):
     """How profiles are grouped."""
 
     method: Literal["kmeans"] = Field("kmeans", description="Clustering method.")
@@ -192,7 +156,7 @@ class ClusterSection(_Section):
         return value
 
 
-class Config(_Section):
+class Config(Section):
     """The whole configuration of a run."""
 
     version: Literal[1] = Field(1, description="Version of this format.")
@@ -202,6 +166,7 @@ class Config(_Section):
     features: FeaturesSection = FeaturesSection()
     matrix: MatrixSection = MatrixSection()
     cluster: ClusterSection = ClusterSection()
+    privacy: PrivacySection = PrivacySection()
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> "Config":
@@ -284,13 +249,18 @@ def _rebased(config: Config, base: Path) -> Config:
 
     # Only what the configuration itself says is a glob, not the name of the folder that it lies in.
     escaped = glob.escape(str(base))
+
+    def located(uri: str) -> str:
+        return absolute(uri, escaped if is_glob(uri) else str(base))
+
+    sources = []
+    for source in config.sources:
+        changes: dict[str, Any] = {"uri": located(source.uri)} if source.uri else {}
+        if source.identity is not None and source.identity.uri:
+            uri = located(source.identity.uri)
+            changes["identity"] = source.identity.model_copy(update={"uri": uri})
+        sources.append(source.model_copy(update=changes))
     run = config.run.model_copy(update={"out": absolute(config.run.out, str(base))})
-    sources = [
-        source.model_copy(update={"uri": absolute(source.uri, escaped if is_glob(source.uri) else str(base))})
-        if source.uri
-        else source
-        for source in config.sources
-    ]
     return config.model_copy(update={"run": run, "sources": tuple(sources)})
 
 

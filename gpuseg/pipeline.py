@@ -43,11 +43,12 @@ class Stage:
 
 
 STAGES = (
-    Stage("validate", stages.validate, ("quality.json", "state"), stage_settings.validate),
+    Stage("validate", stages.validate, ("quality.json", "state", "quarantine"), stage_settings.validate),
     Stage("features", stages.features, ("features",), stage_settings.features),
     Stage("fit", stages.fit, ("model",), stage_settings.fit),
     Stage("assign", stages.assign, ("assignments", "segments.json"), stage_settings.assign),
-    Stage("report", stages.report, ("report.html",), stage_settings.report),
+    Stage("explain", stages.explain, ("explanations.json",), stage_settings.explain),
+    Stage("report", stages.report, ("report.html", "MODEL_CARD.md"), stage_settings.report),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
@@ -250,6 +251,7 @@ def _run_stages(
     records: list[StageRecord] = []
     executed: list[str] = []
     rows: dict[str, Any] = {}
+    samples: dict[str, Any] = {}
     for position, stage in enumerate(STAGES[: STAGE_NAMES.index(until) + 1]):
         record = version.stage(stage.name)
         if record is None or record.key != keys[stage.name]:
@@ -260,7 +262,7 @@ def _run_stages(
                 record = version.adopt_stage(given, donor)
             else:
                 done = {r.stage: r.facts for r in records}
-                job = stages.Job(config, engine, plans, version, done, progress.advance, rows)
+                job = stages.Job(config, engine, plans, version, done, progress.advance, rows, samples)
                 record = _execute_stage(stage, job, keys[stage.name], progress)
                 executed.append(stage.name)
         else:

@@ -1,5 +1,7 @@
 """For every stage the text of all settings, and only those, that decide its output besides its input."""
 
+from typing import Any
+
 from gpuseg.config import Config, as_json
 from gpuseg.sources.plan import Plans
 from gpuseg.sources.zones import tzdata_version
@@ -9,10 +11,13 @@ def validate(config: Config, plans: Plans) -> str:
     """What is read, how, up to when, and the data's own marks."""
     run = config.run
     parts = [str(run.as_of), run.timezone, str(run.amount_scale), str(plans.n_buckets)]
-    parts += [as_json(config.quality), tzdata_version()]
+    parts += [as_json(config.quality), tzdata_version(), str(sorted(config.privacy.deny_columns))]
     for source in config.sources:
         # The fingerprint holds the absolute places; how the configuration spells them does not matter.
-        parts += [as_json(source.model_copy(update={"uri": None})), plans.fingerprints[source.name]]
+        spelled: dict[str, Any] = {"uri": None}
+        if source.identity is not None:
+            spelled["identity"] = source.identity.model_copy(update={"uri": ""})
+        parts += [as_json(source.model_copy(update=spelled)), plans.fingerprints[source.name]]
     return "\n".join(parts)
 
 
@@ -29,6 +34,11 @@ def fit(config: Config, plans: Plans) -> str:
 
 def assign(config: Config, plans: Plans) -> str:
     """Nothing besides the model."""
+    return ""
+
+
+def explain(config: Config, plans: Plans) -> str:
+    """Nothing besides the model and the features."""
     return ""
 
 

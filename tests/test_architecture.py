@@ -24,11 +24,23 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(ROOT)}
 
 # From the bottom up; a module may import its own level and those below. The longest prefix decides.
 LEVELS = [
-    ["errors", "vocabulary", "config", "config_messages", "config_yaml", "progress", "provenance"],
+    [
+        "errors",
+        "vocabulary",
+        "words",
+        "config",
+        "config_messages",
+        "config_parts",
+        "config_sources",
+        "config_yaml",
+        "progress",
+        "provenance",
+    ],
     ["workspace", "starter"],
     [
         "engine.base",
         "engine.program",
+        "engine.expression",
         "engine.capabilities",
         "engine.opening",
         "engine.spill",
@@ -38,7 +50,7 @@ LEVELS = [
     ["engine"],
     ["features", "matrix", "clustering"],
     ["sources", "trust", "segments", "report"],
-    ["pipeline", "stages", "stage_settings", "demo", "synth"],
+    ["pipeline", "stages", "stage_settings", "feature_build", "demo", "synth"],
     ["cli", "__main__"],
 ]
 GPU_AND_DASK = {"cudf", "cupy", "cuml", "rmm", "pylibcudf", "raft_dask", "dask_cuda", "dask_cudf", "dask"}

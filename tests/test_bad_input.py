@@ -25,6 +25,7 @@ from tests.cli.shop import (
     N_ROWS,
     TEXT_ID,
     Command,
+    Rows,
     Shop,
     Told,
     command_line,
@@ -390,8 +391,8 @@ SETTINGS = {
         "sources.0.columns.amuont", "money", words=("sources.0", "'amuont'", "purchases", "did you mean amount?")
     ),
     "unknown key that begins like a type": setting("run.interval", 5, words=("run.interval", "unknown key")),
-    "future key consent_column": setting("sources.0.consent_column", "ok", words=("sources.0.consent_column",)),
-    "future section privacy": setting("privacy.group_floor", 10, words=("privacy", "unknown key")),
+    "future key micro_clusters": setting("cluster.micro_clusters", 9, words=("cluster.micro_clusters", "unknown key")),
+    "future section fairness": setting("fairness.max_gap", 0.2, words=("fairness", "unknown key")),
     "future method": setting("cluster.method", "density", words=("cluster.method: 'density'", "kmeans")),
     "future version": setting("version", 2, words=("version: 2", "1")),
     "unknown zone": setting("run.timezone", "Europe/Berln", words=("run.timezone: 'Europe/Berln'", "Europe/Berlin?")),
@@ -401,7 +402,9 @@ SETTINGS = {
     "a family twice": setting("features.families", ["rfm", "rfm"], words=("features.families", "once")),
     "no family": setting("features.families", [], words=("features.families",)),
     "unknown kind": setting("sources.0.kind", "purchase", words=("sources.0.kind: 'purchase'", "mean purchases?")),
-    "a later kind": setting("sources.0.kind", "web", words=("sources.0.kind: 'web'", "purchases", "crm")),
+    "a kind that is none": setting(
+        "sources.0.kind", "contacts", words=("sources.0.kind: 'contacts'", "purchases", "crm")
+    ),
     "as_of missing": Case(lambda s: s.config["run"].pop("as_of"), "config", ("run.as_of", "required")),
     "out missing": Case(lambda s: s.config["run"].pop("out"), "config", ("run.out", "required")),
     "as_of not a date": setting("run.as_of", "soon", words=("run.as_of: 'soon'", "2018-01-01")),
@@ -450,7 +453,91 @@ SETTINGS = {
     "a configuration of bytes": Case(raw_yaml("\x00\x01"), "config", ("gpuseg.yaml", "not valid YAML")),
 }
 
-CASES = FILES | VALUES | SETTINGS
+
+def json_text(content: Rows) -> str:
+    return "".join(
+        json.dumps(dict(zip(content, row, strict=True)), default=str) + "\n"
+        for row in zip(*content.values(), strict=True)
+    )
+
+
+def json_row(text: str) -> Callable[[Shop], None]:
+    """JSON lines of which one is written as it stands; `@` in it is the good line."""
+
+    def change(shop: Shop) -> None:
+        lines = json_text(rows()).splitlines()
+        lines[BAD_ROW - 1] = text.replace("@", lines[BAD_ROW - 1])
+        shop.file("orders.jsonl", ("\n".join(lines) + "\n").encode())
+
+    return change
+
+
+def json_cell(column: str, value: Any, *, words: tuple[str, ...]) -> Case:
+    """One bad value of JSON lines; the line names file, row and column."""
+
+    def change(shop: Shop) -> None:
+        content = rows()
+        content[column][BAD_ROW - 1] = value
+        shop.file("orders.jsonl", json_text(content).encode())
+
+    return Case(change, "invalid-value", ("orders.jsonl", f"row {BAD_ROW}", repr(column), *words))
+
+
+def json_array(shop: Shop) -> None:
+    lines = json_text(rows()).splitlines()
+    shop.file("orders.json", f"[{','.join(lines)}]".encode())
+
+
+def arrow_bytes(content: Rows) -> bytes:
+    table = pa.table(content)
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table, max_chunksize=50)
+    return sink.getvalue().to_pybytes()
+
+
+def truncated_arrow(shop: Shop) -> None:
+    content = arrow_bytes(rows())
+    shop.file("orders.arrows", content[: len(content) // 2])
+
+
+def unclosed_arrow(shop: Shop) -> None:
+    shop.file("orders.arrows", arrow_bytes(rows())[:-8])
+
+
+def semicolons(shop: Shop) -> None:
+    shop.csv(csv_text(rows()).replace(",", ";"))
+
+
+FORMATS = {
+    "JSON array": Case(json_array, "schema", ("orders.json", "row 1", "one object a line")),
+    "broken JSON line": Case(json_row("@{"), "schema", ("orders.jsonl", f"row {BAD_ROW}", "one object a line")),
+    "cut JSON line": Case(
+        json_row('{"customer": "' + WORD), "schema", ("orders.jsonl", f"row {BAD_ROW}", "valid JSON")
+    ),
+    "two JSON objects on a line": Case(json_row("@ @"), "schema", ("orders.jsonl", f"row {BAD_ROW}", "one object")),
+    "a JSON null among objects": Case(json_row("null"), "schema", ("orders.jsonl", f"row {BAD_ROW}", "no object")),
+    "a JSON name twice": Case(
+        json_row('{"money": 31337, "money": 31337}'), "schema", ("orders.jsonl", f"row {BAD_ROW}", "'money'", "once")
+    ),
+    "JSON of 0 bytes": Case(lambda s: s.file("orders.jsonl", b""), "empty-data", ("orders", "no rows")),
+    "CSV named .jsonl": Case(lambda s: s.csv(rows(), "orders.jsonl"), "schema", ("orders.jsonl", "format: csv")),
+    "JSON lines named .csv": Case(lambda s: s.csv(json_text(rows())), "schema", ("orders.csv", "format: jsonl")),
+    "Arrow named .csv": Case(lambda s: s.csv(arrow_bytes(rows())), "schema", ("orders.csv", "format: arrow")),
+    "a JSON id of fractions": json_cell("customer", 31337.5, words=("fraction",)),
+    "a nested JSON id": json_cell("customer", [WORD], words=("an array",)),
+    "a JSON time in seconds": json_cell("ordered", 1_483_313_370, words=("ISO 8601", "not guessed")),
+    "a JSON amount of NaN": json_cell("money", float("nan"), words=("finite",)),
+    "a JSON amount in words": json_cell("money", f"{VALUE} zł", words=("decimal number",)),
+    "half a surrogate pair": json_cell("customer", WORD + "\ud800", words=("surrogate",)),
+    "Arrow cut off": Case(truncated_arrow, "schema", ("orders.arrows", "truncated")),
+    "Arrow stream without an end": Case(unclosed_arrow, "schema", ("orders.arrows", "no end mark")),
+    "Arrow of 0 bytes": Case(lambda s: s.file("orders.arrow", b""), "schema", ("orders.arrow", "empty")),
+    "Feather of version 1": Case(lambda s: s.file("o.feather", b"FEA1" * 9), "schema", ("o.feather", "version 1")),
+    "CSV of semicolons": Case(semicolons, "schema", ("orders.csv", "semicolons")),
+}
+
+CASES = FILES | VALUES | SETTINGS | FORMATS
 
 
 @pytest.fixture

@@ -60,19 +60,42 @@ def test_defaults_of_every_section():
                 "timezone": "UTC",
                 "id_type": "auto",
                 "columns": {},
+                "events": {},
+                "identity": None,
+                "consent_column": None,
+                "retention_days": None,
+                "max_age_days": None,
                 "purpose": "segmentation",
                 "lawful_basis": None,
             },
         ),
-        "quality": {"max_null_share": 0.05},
+        "quality": {
+            "max_null_share": 0.05,
+            "min_coverage": 0.5,
+            "max_duplicate_share": None,
+            "max_orphan_share": 0.5,
+            "dedupe": False,
+            "on_bad": "fail",
+        },
         "features": {
             "windows_days": (30, 90, 365),
-            "families": ("rfm", "tempo", "interests"),
+            "families": (
+                "rfm",
+                "tempo",
+                "interests",
+                "lifecycle",
+                "engagement",
+                "browsing",
+                "intent",
+                "feedback",
+                "social",
+            ),
             "drop": (),
             "weights": {},
         },
         "matrix": {"scale": "standard", "clip": 6.0},
         "cluster": {"method": "kmeans", "segments": "auto", "segments_range": (2, 12), "min_segment_share": 0.01},
+        "privacy": {"group_floor": 10, "deny_columns": ()},
     }
 
 
@@ -145,11 +168,15 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
             "run.buckets: 'some': must be auto, or a whole number from 1 to 4096; nearest valid: auto",
         ),
         ("run.chunk_rows", 0, "run.chunk_rows: 0: input should be greater than or equal to 1"),
-        ("sources.0.kind", "crn", "sources.0.kind: 'crn': must be one of purchases, crm; did you mean crm?"),
+        (
+            "sources.0.kind",
+            "crn",
+            "sources.0.kind: 'crn': must be one of web, social, purchases, feedback, crm; did you mean crm?",
+        ),
         ("sources.0.name", "a/b", "sources.0.name: 'a/b': string should match pattern"),
         ("sources.0.name", "../x", "sources.0.name: '../x': string should match pattern"),
         ("sources.0.name", "a\n", "sources.0.name: 'a\\n': string should match pattern"),
-        ("sources.0.format", "json", "sources.0.format: 'json': must be 'auto', 'parquet' or 'csv'"),
+        ("sources.0.format", "json", "sources.0.format: 'json': must be 'auto', 'parquet', 'csv', 'jsonl' or 'arrow'"),
         ("sources.0.lawful_basis", "consents", "did you mean consent?"),
         ("sources.0.columns", {"mony": "x"}, "columns: 'mony' is no column of kind purchases; it has profile_id, at,"),
         ("quality.max_null_share", 1.5, "quality.max_null_share: 1.5: input should be less than or equal to 1"),
@@ -212,7 +239,8 @@ def test_source_names_are_distinct():
 @pytest.mark.parametrize("kind", KINDS)
 def test_columns_of_a_kind(kind):
     own = dict.fromkeys(KINDS[kind].column_names, "x")
-    source = {"name": "s", "kind": kind, "columns": own | ({"age": "y"} if KINDS[kind].has_attributes else {})}
+    word = "crm" if kind == "contacts" else kind
+    source = {"name": "s", "kind": word, "columns": own | ({"age": "y"} if KINDS[kind].has_attributes else {})}
     assert parse_config(SMALLEST | {"sources": [source]}).sources[0].columns == source["columns"]
 
 

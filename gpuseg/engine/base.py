@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from gpuseg.engine.program import Batch, Expression, LloydPass, ReadPlan
+    from gpuseg.engine.expression import Expression
+    from gpuseg.engine.program import Batch, LloydPass, ReadPlan
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")

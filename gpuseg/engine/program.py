@@ -1,19 +1,24 @@
 """What a device is told to do: the messages that cross the seam, as plain data.
 
-A `ReadPlan` says how to turn files into canonical integer events. An `Expression` says what a feature is, from
-reductions of the integer state. Neither knows which library carries it out.
+A `ReadPlan` says how to turn files into canonical integer events; `gpuseg.engine.expression` says what a feature is.
+Neither knows which library carries it out.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.vocabulary import KINDS
+
 Int64Array: TypeAlias = npt.NDArray[np.int64]
 
 IdType = Literal["int64", "text"]
+
+CONSENT = "\0consent"
+"""Column of a plan that says whether a row may be used, under a name that no configuration can give."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,7 +50,7 @@ class ReadPlan:
         Name of the source.
     kind : str
         Key of `gpuseg.vocabulary.KINDS`.
-    format : {"parquet", "csv", "frame"}
+    format : {"parquet", "csv", "jsonl", "arrow", "frame"}
         Reader to use.
     files : tuple of str
         Paths or URLs, sorted; labels for messages where `format` is "frame".
@@ -55,6 +60,8 @@ class ReadPlan:
         Canonical name to the file's name, for every column to read.
     id_type : {"int64", "text"}
         Type of `profile_id` over all sources.
+    key_type : {"int64", "text"}
+        Type of the source's own ids, the same where it has no identity map.
     order_type : {"int64", "text"} or None
         Type of `order_id`, None where the source has none.
     zone : ZoneTable
@@ -67,26 +74,41 @@ class ReadPlan:
         Minor units per currency unit.
     chunk_rows : int
         Most rows in one batch.
+    words : mapping of str to str
+        The source's own words to the classes of its kind; "*" for all others.
+    oldest_day : int or None
+        Rows before this epoch day are past their retention.
+    quarantine : bool
+        Whether bad rows are set apart instead of ending the run.
+    identity : Arrow table or None
+        Columns `key` and `profile_id`, each key once.
     """
 
     source: str
     kind: str
-    format: Literal["parquet", "csv", "frame"]
+    format: Literal["parquet", "csv", "jsonl", "arrow", "frame"]
     files: tuple[str, ...]
     frame: Any
     columns: Mapping[str, str]
     id_type: IdType
+    key_type: IdType
     order_type: IdType | None
     zone: ZoneTable
     run_zone: ZoneTable
     as_of_us: int
     amount_scale: int
     chunk_rows: int
+    words: Mapping[str, str] = field(default_factory=dict)
+    oldest_day: int | None = None
+    quarantine: bool = False
+    identity: Any = None
 
     @property
     def attributes(self) -> tuple[str, ...]:
         """Names of the free columns, in order."""
-        return tuple(name for name in self.columns if name != "profile_id") if self.kind == "crm" else ()
+        if not KINDS[self.kind].has_attributes:
+            return ()
+        return tuple(name for name in self.columns if name not in ("profile_id", CONSENT))
 
 
 @dataclass
@@ -96,6 +118,11 @@ class Tally:
     rows_read: int = 0
     rows_used: int = 0
     rows_after_as_of: int = 0
+    rows_past_retention: int = 0
+    rows_without_consent: int = 0
+    rows_unmatched: int = 0
+    rows_duplicate: int = 0
+    rows_quarantined: int = 0
     amounts_rounded: int = 0
     times_ambiguous: int = 0
     times_nonexistent: int = 0
@@ -105,15 +132,9 @@ class Tally:
 
     def add(self, other: "Tally") -> None:
         """Take in the counts of another tally."""
-        for name in (
-            "rows_read",
-            "rows_used",
-            "rows_after_as_of",
-            "amounts_rounded",
-            "times_ambiguous",
-            "times_nonexistent",
-        ):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
+        for name, value in vars(self).items():
+            if isinstance(value, int) and name not in ("first_day", "last_day"):
+                setattr(self, name, value + getattr(other, name))
         days = [day for day in (self.first_day, other.first_day) if day is not None]
         self.first_day = min(days, default=None)
         days = [day for day in (self.last_day, other.last_day) if day is not None]
@@ -124,120 +145,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class Batch:
-    """Canonical rows of one chunk, in a form only its device knows, and what the scan counted.
+    """Canonical rows of one chunk, in a form only its device knows, what the scan counted, and what it set apart.
 
     The columns are those of the kind in `gpuseg.vocabulary`, with `at` as `at_us` (int64, microseconds UTC) and
-    `day` (int32, epoch day in the run's zone), and `amount` as `amount_minor` (int64).
+    `day` (int32, epoch day in the run's zone), and the kind's measures (int64) in place of the columns that they are
+    made of. `rejected` is an Arrow table in host memory, or None.
     """
 
     columns: Any
     tally: Tally
-
-
-class Expression:
-    """A feature's arithmetic; trees are built with + - * / and `sqrt`, their leaves are reductions."""
-
-    def __add__(self, other: "Expression | int") -> "Expression":
-        return Arithmetic("+", self, as_expression(other))
-
-    def __sub__(self, other: "Expression | int") -> "Expression":
-        return Arithmetic("-", self, as_expression(other))
-
-    def __rsub__(self, other: int) -> "Expression":
-        return Arithmetic("-", as_expression(other), self)
-
-    def __mul__(self, other: "Expression | int") -> "Expression":
-        return Arithmetic("*", self, as_expression(other))
-
-    def __truediv__(self, other: "Expression | int") -> "Expression":
-        return Arithmetic("/", self, as_expression(other))
-
-
-@dataclass(frozen=True)
-class Constant(Expression):
-    """An integer."""
-
-    value: int
-
-
-@dataclass(frozen=True)
-class Arithmetic(Expression):
-    """Two operands and one of + - * /; integers stay integers but for `/`, which is float64, null by zero."""
-
-    operator: Literal["+", "-", "*", "/"]
-    left: Expression
-    right: Expression
-
-
-@dataclass(frozen=True)
-class SquareRoot(Expression):
-    """float64 square root; null for a negative operand."""
-
-    operand: Expression
-
-
-Operation = Literal["sum", "count", "count_distinct", "min", "max", "sum_squared_gaps"]
-
-
-@dataclass(frozen=True)
-class Reduction(Expression):
-    """One integer per profile from one table of the state.
-
-    Parameters
-    ----------
-    table : str
-        Table of the state, such as "purchases.cells".
-    operation : str
-        `sum` and `count` are 0 for a profile without rows, `min` and `max` null. `count_distinct` and
-        `sum_squared_gaps` look at the distinct days of the rows, which the state keeps sorted.
-    column : str
-        int64 or int32 column; "day" for the operations on distinct days.
-    since_day : int or None
-        Only rows on or after this epoch day; None for the whole lifetime.
-    category : str or None
-        Only rows of this category.
-    """
-
-    table: str
-    operation: Operation
-    column: str
-    since_day: int | None = None
-    category: str | None = None
-
-
-def as_expression(value: "Expression | int") -> Expression:
-    """Wrap a plain integer."""
-    return value if isinstance(value, Expression) else Constant(value)
-
-
-def sqrt(operand: Expression) -> Expression:
-    """float64 square root of an expression."""
-    return SquareRoot(operand)
-
-
-def reductions_of(expression: Expression) -> Iterator[Reduction]:
-    """Every reduction that an expression rests on, in reading order."""
-    match expression:
-        case Reduction():
-            yield expression
-        case Arithmetic(_, left, right):
-            yield from reductions_of(left)
-            yield from reductions_of(right)
-        case SquareRoot(operand):
-            yield from reductions_of(operand)
-        case _:
-            return
-
-
-def is_integer(expression: Expression) -> bool:
-    """Whether an expression's values are int64."""
-    match expression:
-        case Reduction() | Constant():
-            return True
-        case Arithmetic(operator, left, right):
-            return operator != "/" and is_integer(left) and is_integer(right)
-        case _:
-            return False
+    rejected: Any = None
 
 
 @dataclass(frozen=True)

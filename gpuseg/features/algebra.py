@@ -1,16 +1,41 @@
 """The algebra in which families are written: tables of the state, reductions over them, arithmetic on those.
 
 A family never sees data. It says, for example, ``orders.count(window=30)``; a device lowers that to its fastest
-execution. Arithmetic and reductions are `gpuseg.engine.program` expressions.
+execution. Arithmetic and reductions are `gpuseg.engine.expression` trees.
 """
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
-from gpuseg.engine.program import Expression, Reduction, is_integer, sqrt
+from gpuseg.engine.expression import (
+    DECAY_UNIT,
+    AtMost,
+    Attribute,
+    Constant,
+    Expression,
+    Reduction,
+    as_expression,
+    is_integer,
+    sqrt,
+)
 
-__all__ = ["Context", "Family", "Feature", "Table", "sqrt"]
+__all__ = [
+    "DECAY_UNIT",
+    "Attribute",
+    "AttributeColumn",
+    "Constant",
+    "Context",
+    "Expression",
+    "Family",
+    "Feature",
+    "Table",
+    "at_most",
+    "escaped",
+    "sqrt",
+    "window_words",
+]
 
 EPOCH = dt.date(1970, 1, 1)
 
@@ -33,6 +58,10 @@ class Table:
     def sum(self, column: str, *, window: int | None = None, category: str | None = None) -> Reduction:
         """Sum of an integer column over the rows of a window; 0 where there are none."""
         return Reduction(self.name, "sum", column, self._since(window), category)
+
+    def decayed(self, column: str, *, half_life_days: int, category: str | None = None) -> Reduction:
+        """Sum of an integer column in which a row counts half as much every `half_life_days`, in `DECAY_UNIT`ths."""
+        return Reduction(self.name, "sum", column, None, category, half_life_days, self.as_of_day)
 
     def count(self, *, window: int | None = None) -> Reduction:
         """Number of rows of a window."""
@@ -59,6 +88,27 @@ class Table:
 
 
 @dataclass(frozen=True)
+class AttributeColumn:
+    """One attribute of profiles.
+
+    Parameters
+    ----------
+    table : str
+        Table of the state, such as "crm.attributes".
+    name : str
+    kind : {"number", "date", "text"}
+        Booleans are numbers.
+    values : tuple of str
+        For text: its values by profiles, most frequent first.
+    """
+
+    table: str
+    name: str
+    kind: Literal["number", "date", "text"]
+    values: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Context:
     """What a family may know when it declares its features.
 
@@ -74,6 +124,11 @@ class Context:
         The largest categories of the data by lines, at most 20, largest first.
     has_categories : bool
         Whether any purchases source has a category.
+    networks : sequence of str
+        The largest social networks of the data by actions.
+    columns : mapping of str to frozenset of str
+        Kind of source to the canonical columns that any source of it has.
+    attributes : sequence of AttributeColumn
     """
 
     as_of: dt.date
@@ -81,6 +136,13 @@ class Context:
     amount_scale: int
     categories: Sequence[str] = ()
     has_categories: bool = False
+    networks: Sequence[str] = ()
+    columns: Mapping[str, frozenset[str]] = field(default_factory=dict)
+    attributes: Sequence[AttributeColumn] = ()
+
+    def has(self, kind: str, *names: str) -> bool:
+        """Whether any source of a kind has one of these columns."""
+        return bool(self.columns.get(kind, frozenset()) & set(names))
 
     @property
     def as_of_day(self) -> int:
@@ -146,6 +208,16 @@ class Family:
     name: str
     needs: str
     declare: Callable[[Context], Sequence[Feature]]
+
+
+def at_most(left: Expression, right: Expression | int) -> Expression:
+    """1 where one integer is at most another, else 0."""
+    return AtMost(left, as_expression(right))
+
+
+def escaped(text: str) -> str:
+    """Text that stands for itself in a saying."""
+    return text.replace("{", "{{").replace("}", "}}")
 
 
 def window_words(window: int | None) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import reduce
 from operator import sub
 
-from gpuseg.features.algebra import Context, Family, Feature
+from gpuseg.features.algebra import Context, Family, Feature, escaped
 
 N_CATEGORIES = 20
 
@@ -27,7 +27,7 @@ def declare(context: Context) -> Sequence[Feature]:
                 f"share_{category}",
                 part / lines,
                 f"share of items from {category}",
-                "{value} of items from " + _escaped(category),
+                "{value} of items from " + escaped(category),
                 "share",
             )
             for category, part in zip(named, mine, strict=True)
@@ -40,11 +40,6 @@ def declare(context: Context) -> Sequence[Feature]:
             "share",
         ),
     ]
-
-
-def _escaped(text: str) -> str:
-    """Text that stands for itself in a saying."""
-    return text.replace("{", "{{").replace("}", "}}")
 
 
 FAMILY = Family("interests", "purchases", declare)

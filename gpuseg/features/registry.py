@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from gpuseg.config import FeaturesSection
 from gpuseg.config_messages import nearest
 from gpuseg.errors import ConfigError
-from gpuseg.features import interests, rfm, tempo
+from gpuseg.features import attributes, browsing, engagement, feedback, intent, interests, lifecycle, rfm, social, tempo
 from gpuseg.features.algebra import Context, Family, Feature
 
-FAMILIES: dict[str, Family] = {module.FAMILY.name: module.FAMILY for module in (rfm, tempo, interests)}
+FAMILIES: dict[str, Family] = {
+    module.FAMILY.name: module.FAMILY
+    for module in (rfm, tempo, interests, lifecycle, engagement, browsing, intent, feedback, social, attributes)
+}
+_KIND_WORDS = {"contacts": "crm with a time (at)"}
 
 
 @dataclass(frozen=True)
@@ -51,17 +55,21 @@ def declare_features(
     -------
     declared : list of Declared
     skipped : list of str
-        One sentence a family.
+        One sentence for each family that the configuration names and the data cannot feed.
     """
     declared: list[Declared] = []
     skipped: list[str] = []
+    asked = "families" in section.model_fields_set
     for name in section.families:
         family = FAMILIES[name]
         if family.needs not in kinds:
-            skipped.append(f"family {name} skipped: no source of kind {family.needs}")
+            if asked:
+                skipped.append(
+                    f"family {name} skipped: no source of kind {_KIND_WORDS.get(family.needs, family.needs)}"
+                )
             continue
         found = family.declare(context)
-        if not found:
+        if not found and asked:
             skipped.append(f"family {name} skipped: no {family.needs} source has the column it needs")
         declared += [Declared(name, feature) for feature in found]
     return declared, skipped

@@ -6,11 +6,14 @@ from typing import Any
 
 import pyarrow as pa
 
-from gpuseg.errors import IntegrityError
+from gpuseg.errors import ConfigError, IntegrityError
+from gpuseg.segments.lookup import find_profile
 from gpuseg.segments.model import Model
-from gpuseg.sources.ingest import bucket_files
+from gpuseg.segments.reasons import profile_reasons
+from gpuseg.sources.reduce import bucket_files
 from gpuseg.workspace.files import read_json, read_table
 from gpuseg.workspace.run_directory import open_version
+from gpuseg.workspace.version import Version
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,18 @@ class Run:
         return content
 
     @property
+    def explanations(self) -> dict[str, Any]:
+        """Content of `explanations.json`: the rules of the segments, and a comparison with plain RFM scores.
+
+        Raises
+        ------
+        ConfigError
+            If the run was made without explanations.
+        """
+        content: dict[str, Any] = read_json(self._explained().path / "explanations.json")
+        return content
+
+    @property
     def model(self) -> Model:
         """The model, for `predict`."""
         return Model.read(self.path / "model")
@@ -54,6 +69,51 @@ class Run:
     def features(self) -> Any:
         """Features of every profile with events, as a pandas DataFrame."""
         return self._frame("features")
+
+    def explain(self, profile_id: int | str) -> dict[str, Any]:
+        """Why a profile is in its segment; reads only the bucket that holds it.
+
+        Parameters
+        ----------
+        profile_id : int or str
+            The id; whole-number ids may be given as text.
+
+        Returns
+        -------
+        dict
+            `profile_id`, `status` ("assigned", or "no_data" for a profile without events), `segment_id`,
+            `segment_name`, `distance`, `confidence`, and what `profile_reasons` gives. Without events the segment is
+            -1, everything else None, and there are no reasons.
+
+        Raises
+        ------
+        ConfigError
+            If the run was made without explanations.
+        DataError
+            If the run knows no such profile.
+        IntegrityError
+            If a file that the answer needs is not the one that was committed.
+        """
+        version = self._explained()
+        found = find_profile(version, profile_id)
+        version.verify("model/")
+        version.verify("segments.json")
+        row = found.assignment
+        told = {
+            "profile_id": row["profile_id"],
+            "status": row["segment_status"],
+            **{key: row[key] for key in ("segment_id", "segment_name", "distance", "confidence")},
+        }
+        if not found.features.num_rows:
+            return told | {"runner_up": None, "margin": None, "reasons": []}
+        return told | profile_reasons(self.model, found.features, row["segment_id"], self.segments)
+
+    def _explained(self) -> Version:
+        """The version, if it has the stage that explains."""
+        version = Version(self.path)
+        if "explain" not in version.manifest()["stages"]:
+            raise ConfigError(f"{self.path}: was made without explanations; run its configuration again")
+        return version
 
     def _frame(self, folder: str) -> Any:
         files = bucket_files(self.path / folder)

@@ -6,7 +6,8 @@ from typing import Any
 
 import fsspec
 
-from gpuseg.config import SourceSection, is_glob
+from gpuseg.config import is_glob
+from gpuseg.config_sources import SourceSection
 from gpuseg.errors import EmptyDataError, SchemaError
 
 _PARQUET = (".parquet", ".pq", ".parq")
@@ -21,7 +22,7 @@ class Located:
     ----------
     files : tuple of str
         Paths or URLs in ascending order.
-    format : {"parquet", "csv"}
+    format : {"parquet", "csv", "jsonl", "arrow"}
     n_bytes : int
         Their size as stored.
     fingerprint : str
@@ -29,7 +30,7 @@ class Located:
     """
 
     files: tuple[str, ...]
-    format: str
+    format: FileFormat
     n_bytes: int
     fingerprint: str
 
@@ -43,6 +44,8 @@ def locate(source: SourceSection) -> Located:
         If nothing matches.
     SchemaError
         If the format cannot be told, or the place cannot be reached.
+    ConfigError
+        If the package for this kind of URL is not installed.
     """
     uri = source.uri or ""
     try:
@@ -52,7 +55,9 @@ def locate(source: SourceSection) -> Located:
         infos = [system.info(path) for path in sorted(matched)]
     except FileNotFoundError:
         raise EmptyDataError(f"{source.name}: no file matches {uri!r}{_hint(uri)}") from None
-    except (ImportError, ValueError) as error:
+    except ImportError as error:
+        raise ConfigError(f"sources.{source.name}.uri: {uri!r} needs {_missing_package(uri, error)}") from None
+    except ValueError as error:
         raise SchemaError(f"{source.name}: cannot open {uri!r}: {error}") from None
     except OSError as error:
         raise SchemaError(f"{source.name}: cannot open {uri!r}: {type(error).__name__}") from None
@@ -72,6 +77,16 @@ def _plain(system: Any, uri: str) -> str:
     return path
 
 
+def _missing_package(uri: str, error: ImportError) -> str:
+    """Words that name what to install, as far as fsspec knows it."""
+    protocol = uri.partition("://")[0].rpartition("::")[2]
+    module = str(known_implementations.get(protocol, {}).get("class", "")).partition(".")[0]
+    packages = [module] if module not in ("", "fsspec") else re.findall(r'"([\w-]+)"', str(error))
+    if not packages:
+        return f"a package that is not installed: {error}"
+    return f"a package that is not installed; pip install {' '.join(packages).replace('_', '-')}"
+
+
 def _hint(uri: str) -> str:
     if "://" in uri:
         return ""
@@ -88,18 +103,21 @@ def _mark(info: dict[str, Any]) -> str:
     return ""
 
 
-def _format_of(source: str, files: tuple[str, ...]) -> str:
+def _format_of(source: str, files: tuple[str, ...]) -> FileFormat:
     formats = {_by_name(file) for file in files}
     if len(formats) == 1 and (only := formats.pop()) is not None:
         return only
+    known = ", ".join(ending for endings in _ENDINGS.values() for ending in endings)
     raise SchemaError(
-        f"{source}: cannot tell the format of its files by their names; "
-        f"known are {', '.join(_PARQUET + _CSV)}, or set format: parquet or csv"
+        f"{source}: cannot tell the format of its files by their names; known are {known}, "
+        f"or set format: {', '.join(list(_ENDINGS)[:-1])} or {list(_ENDINGS)[-1]}"
     )
 
 
-def _by_name(file: str) -> str | None:
+def _by_name(file: str) -> FileFormat | None:
     name = file.lower()
-    if name.endswith(_PARQUET):
-        return "parquet"
-    return "csv" if name.endswith(_CSV) else None
+    plain = name.removesuffix(".gz")
+    for file_format, endings in _ENDINGS.items():
+        if (plain if file_format in _MAY_BE_PACKED else name).endswith(endings):
+            return file_format
+    return None

@@ -2,16 +2,18 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import pyarrow as pa
 
-from gpuseg.config import Config, SourceSection
+from gpuseg.config import Config
 from gpuseg.config_messages import nearest
+from gpuseg.config_sources import SourceSection
 from gpuseg.engine.opening import file_schema
-from gpuseg.engine.program import IdType, ReadPlan
+from gpuseg.engine.program import CONSENT, IdType, ReadPlan
 from gpuseg.errors import ConfigError, SchemaError
+from gpuseg.features.algebra import EPOCH
 from gpuseg.sources.frames import frame_fingerprint, frame_table
 from gpuseg.sources.locate import locate
 from gpuseg.sources.zones import midnight_us, zone_table
@@ -35,12 +37,15 @@ class Plans:
         Source name to a text that changes when its data does.
     n_bytes : int
         Stored size of all files.
+    identities : mapping of str to ReadPlan
+        Source name to the plan of its identity map, whose `target` is the profile id.
     """
 
     reads: tuple[ReadPlan, ...]
     n_buckets: int
     fingerprints: Mapping[str, str]
     n_bytes: int
+    identities: Mapping[str, ReadPlan] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -48,7 +53,7 @@ class _Found:
     """One source with its files or frame, and the types of each file's columns."""
 
     section: SourceSection
-    format: Literal["parquet", "csv", "frame"]
+    format: Literal["parquet", "csv", "jsonl", "arrow", "frame"]
     files: tuple[str, ...]
     frame: Any
     schemas: tuple[Mapping[str, pa.DataType], ...]
@@ -79,36 +84,66 @@ def plan_sources(config: Config, frames: Mapping[str, Any] | None = None) -> Pla
     unknown = sorted(set(frames) - {source.name for source in config.sources})
     if unknown:
         raise ConfigError(f"frames: {unknown[0]!r} is no source{nearest(unknown[0], [s.name for s in config.sources])}")
-    found = [_find(source, frames.get(source.name)) for source in config.sources]
-    id_type = _common_type(found, "profile_id")
-    order_type = _common_type(found, "order_id") if any("order_id" in f.columns for f in found) else None
-    until = config.run.as_of.year
-    run_zone = zone_table(config.run.timezone, until)
-    reads = tuple(
-        ReadPlan(
-            source=f.section.name,
-            kind=f.section.kind,
-            format=f.format,
-            files=f.files,
-            frame=f.frame,
-            columns=dict(f.columns),
-            id_type=id_type,
-            order_type=order_type if "order_id" in f.columns else None,
-            zone=zone_table(f.section.timezone, until),
-            run_zone=run_zone,
-            as_of_us=midnight_us(config.run.as_of, config.run.timezone),
-            amount_scale=config.run.amount_scale,
-            chunk_rows=config.run.chunk_rows,
-        )
-        for f in found
-    )
-    n_bytes = sum(f.n_bytes for f in found)
+    deny = config.privacy.deny_columns
+    found = [_find(source, frames.get(source.name), deny) for source in config.sources]
+    maps = {s.name: _find(_identity(s), None, ()) for s in config.sources if s.identity is not None}
+    order_type = _common_type([_typed(f, "order_id") for f in found if "order_id" in f.columns]) or "text"
+    id_type = _id_type(found, maps)
+    reads, identities = [], {}
+    for f in found:
+        name, key_type = f.section.name, id_type
+        if name in maps:
+            key_type = _common_type([_typed(f, "profile_id"), _typed(maps[name], "profile_id")]) or "text"
+            identities[name] = _read_plan(config, maps[name], id_type=key_type, key_type=key_type, order_type=None)
+        order = order_type if "order_id" in f.columns else None
+        reads.append(_read_plan(config, f, id_type=id_type, key_type=key_type, order_type=order))
+    everything = [*found, *maps.values()]
+    n_bytes = sum(f.n_bytes for f in everything)
     auto = min(_MAX_AUTO_BUCKETS, max(1, -(-n_bytes // _BUCKET_BYTES)))
     n_buckets = auto if config.run.buckets == "auto" else config.run.buckets
-    return Plans(reads, n_buckets, {f.section.name: f.fingerprint for f in found}, n_bytes)
+    marks = {f.section.name: f.fingerprint for f in found}
+    marks |= {name: f"{marks[name]} {f.fingerprint}" for name, f in maps.items()}
+    return Plans(tuple(reads), n_buckets, marks, n_bytes, identities)
 
 
-def _find(source: SourceSection, frame: Any) -> _Found:
+def _read_plan(
+    config: Config, found: _Found, *, id_type: IdType, key_type: IdType, order_type: IdType | None
+) -> ReadPlan:
+    section, run = found.section, config.run
+    columns = dict(found.columns)
+    if section.consent_column is not None:
+        columns[CONSENT] = section.consent_column
+    as_of_day = (run.as_of - EPOCH).days
+    return ReadPlan(
+        source=section.name,
+        kind=section.event_kind,
+        format=found.format,
+        files=found.files,
+        frame=found.frame,
+        columns=columns,
+        id_type=id_type,
+        key_type=key_type,
+        order_type=order_type,
+        zone=zone_table(section.timezone, run.as_of.year),
+        run_zone=zone_table(run.timezone, run.as_of.year),
+        as_of_us=midnight_us(run.as_of, run.timezone),
+        amount_scale=run.amount_scale,
+        chunk_rows=run.chunk_rows,
+        words=dict(section.events),
+        oldest_day=None if section.retention_days is None else as_of_day - section.retention_days,
+        quarantine=config.quality.on_bad == "quarantine",
+    )
+
+
+def _identity(source: SourceSection) -> SourceSection:
+    """The identity map of a source, as a source of its own."""
+    given = source.identity
+    assert given is not None
+    columns = {"profile_id": given.key, "target": given.profile_id}
+    return SourceSection(name=source.name, kind="crm", uri=given.uri, format=given.format, columns=columns)
+
+
+def _find(source: SourceSection, frame: Any, deny: Sequence[str]) -> _Found:
     if (source.uri is None) == (frame is None):
         problem = "has neither a uri nor a frame" if frame is None else "has both a uri and a frame"
         raise ConfigError(f"sources.{source.name}: {problem}; give one")
@@ -116,14 +151,15 @@ def _find(source: SourceSection, frame: Any) -> _Found:
         table = frame_table(frame, source.name)
         schema = {field.name: field.type for field in table.schema}
         files: tuple[str, ...] = ("frame",)
-        columns = _columns(source, "frame", schema)
-        kept = table.select(list(dict.fromkeys(columns.values())))
+        columns = _columns(source, "frame", schema, deny)
+        consent = [] if source.consent_column is None else [source.consent_column]
+        kept = table.select(list(dict.fromkeys([*columns.values(), *consent])))
         return _Found(source, "frame", files, kept, (schema,), columns, frame_fingerprint(kept), kept.nbytes)
     located = locate(source)
     schemas = tuple(file_schema(file, located.format, source.name) for file in located.files)
-    columns = _columns(source, located.files[0], schemas[0])
+    columns = _columns(source, located.files[0], schemas[0], deny)
     for file, schema in zip(located.files[1:], schemas[1:], strict=True):
-        for name in columns.values():
+        for name in (*columns.values(), *filter(None, [source.consent_column])):
             _require(source, file, name, schema)
     file_format: Literal["parquet", "csv"] = "parquet" if located.format == "parquet" else "csv"
     return _Found(
@@ -138,20 +174,37 @@ def _find(source: SourceSection, frame: Any) -> _Found:
     )
 
 
-def _columns(source: SourceSection, file: str, schema: Mapping[str, pa.DataType]) -> dict[str, str]:
+def _columns(
+    source: SourceSection, file: str, schema: Mapping[str, pa.DataType], deny: Sequence[str]
+) -> dict[str, str]:
     """Canonical to the file's names: those given, required ones under their own name, optional ones if there."""
+    kind = KINDS[source.event_kind]
     columns: dict[str, str] = {}
-    for column in KINDS[source.kind].columns:
+    for column in kind.columns:
         name = source.columns.get(column.name, column.name)
         if column.required or column.name in source.columns:
             _require(source, file, name, schema, column.name)
-        if name in schema:
+        if name in schema and not _denied(column.name, name, deny):
             columns[column.name] = name
+        elif column.required:
+            raise ConfigError(f"privacy.deny_columns: {name!r}: {source.name} cannot do without it")
     for canonical, name in source.columns.items():
-        if canonical not in columns:
+        if canonical not in kind.column_names:
             _require(source, file, name, schema, canonical)
-            columns[canonical] = name
+            if not _denied(canonical, name, deny):
+                columns[canonical] = name
+    if source.consent_column is not None:
+        _require(source, file, source.consent_column, schema)
+    if kind.one_of and not any(name in columns for name in kind.one_of):
+        raise SchemaError(
+            f"{source.name}: {file}: a source of kind {source.kind} needs at least one of {', '.join(kind.one_of)}; "
+            f"{_columns_there(kind.one_of[0], list(schema))}"
+        )
     return columns
+
+
+def _denied(canonical: str, name: str, deny: Sequence[str]) -> bool:
+    return canonical in deny or name in deny
 
 
 def _require(
@@ -166,27 +219,58 @@ def _columns_there(name: str, found: list[str]) -> str:
     """The columns of a file, for a message; without a header they would be somebody's data, and are not shown."""
     if any(_FIGURE.match(column) for column in found):
         return "its first line holds figures: a CSV file starts with a header line"
+    if not found:
+        return "none of its lines has it"
     return f"it has {', '.join(found[:20])}{', …' if len(found) > 20 else ''}{nearest(name, found)}"
 
 
-def _common_type(found: Sequence[_Found], column: str) -> IdType:
-    """One type for a key column over every file of every source that has it."""
+@dataclass(frozen=True)
+class _Typed:
+    """A key column of one source: the type wanted of it, and that of each file."""
+
+    source: str
+    column: str
+    wanted: str
+    files: tuple[str, ...]
+    kinds: tuple[pa.DataType, ...]
+
+
+def _typed(found: _Found, column: str) -> _Typed:
+    name = found.columns[column]
+    wanted = found.section.id_type if column == "profile_id" else "auto"
+    return _Typed(found.section.name, name, wanted, found.files, tuple(schema[name] for schema in found.schemas))
+
+
+def _id_type(found: Sequence[_Found], maps: Mapping[str, _Found]) -> IdType:
+    """The type of profile ids: that of the sources' own, or of what their identity maps lead to."""
+    columns = [
+        replace(_typed(maps[f.section.name], "target"), wanted=f.section.id_type)
+        if f.section.name in maps
+        else _typed(f, "profile_id")
+        for f in found
+    ]
+    id_type = _common_type(columns, one=True)
+    assert id_type is not None
+    return id_type
+
+
+def _common_type(columns: Sequence[_Typed], *, one: bool = False) -> IdType | None:
+    """The type that holds every value of the columns; `one`: they must all have it already."""
     seen: dict[IdType, str] = {}
-    for f in found:
-        if column not in f.columns:
-            continue
-        wanted = f.section.id_type if column == "profile_id" else "auto"
-        for file, schema in zip(f.files, f.schemas, strict=True):
-            kind = schema[f.columns[column]]
-            type_: IdType = _key_type(f.section.name, file, f.columns[column], kind) if wanted == "auto" else wanted
-            place = f"{f.section.name}: {file}, column {f.columns[column]!r}"
-            seen.setdefault(type_, place)
-    if len(seen) == 2 and column == "profile_id":
+    for c in columns:
+        for file, kind in zip(c.files, c.kinds, strict=True):
+            type_ = _key_type(c.source, file, c.column, kind) if c.wanted == "auto" else _as_id_type(c.wanted)
+            seen.setdefault(type_, f"{c.source}: {file}, column {c.column!r}")
+    if len(seen) == 2 and one:
         raise SchemaError(
             f"{seen['text']} is text, but {seen['int64']} holds integers; profile ids need one type: "
             "set id_type: text or id_type: int64 on every source"
         )
-    return "text" if "text" in seen else "int64"
+    return "text" if "text" in seen else "int64" if seen else None
+
+
+def _as_id_type(name: str) -> IdType:
+    return "int64" if name == "int64" else "text"
 
 
 def _key_type(source: str, file: str, column: str, kind: pa.DataType) -> IdType:

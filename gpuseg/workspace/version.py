@@ -118,7 +118,8 @@ class Version:
         paths: list[Path] = []
         for output in outputs:
             path = self.path / output
-            paths += sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+            # A folder is made with its first file, so one that is not there holds nothing.
+            paths += [path] if path.suffix else sorted(p for p in path.rglob("*") if p.is_file())
         files = tuple(_record_file(path, self.path) for path in paths)
         record = StageRecord(name, key, round(seconds, 3), files, dict(facts))
         write_json(self.path / _RECORDS / f"{name}.json", asdict(record))

@@ -187,7 +187,7 @@ def test_sums_past_int64_are_refused(device):
     apart = [(1, 5, 2**62, None, None), (2, 5, 2**62, None, None)]
     assert device.aggregate("purchases", {"orders": events_of(apart)}, [])["profiles"].num_rows == 2
     rows = [(1, 5, 2**62, None, None), (1, 6, 2**62, None, None)]
-    with pytest.raises(InvalidValueError, match=r"add up to more than 2\^63 minor units; lower run.amount_scale"):
+    with pytest.raises(InvalidValueError, match=r"add up to more than 2\^63; lower run.amount_scale"):
         device.aggregate("purchases", {"orders": events_of(rows)}, [])
 
 

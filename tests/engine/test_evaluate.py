@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuseg.engine.program import Constant, Reduction, is_integer, sqrt
+from gpuseg.engine.expression import Constant, Reduction, is_integer, sqrt
 from tests.twins import id_order
 
 CELLS = "purchases.cells"

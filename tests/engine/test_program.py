@@ -1,6 +1,7 @@
 import pytest
 
-from gpuseg.engine.program import Arithmetic, Constant, Reduction, Tally, is_integer, reductions_of, sqrt
+from gpuseg.engine.expression import Arithmetic, Constant, Reduction, is_integer, reductions_of, sqrt
+from gpuseg.engine.program import Tally
 
 ONE = Reduction("t", "sum", "a")
 TWO = Reduction("t", "max", "b", 5, "x")
@@ -38,4 +39,21 @@ def test_tallies_add_up():
         Tally(rows_read=1, amounts_rounded=4, times_ambiguous=5, times_nonexistent=6, null_counts={"a": 2, "b": 3})
     )
     total.add(Tally(first_day=-1, last_day=3))
-    assert total == Tally(4, 2, 1, 4, 5, 6, -1, 9, {"a": 3, "b": 3})
+    total.add(Tally(rows_without_consent=7, rows_past_retention=8, rows_unmatched=9, rows_duplicate=10))
+    total.add(Tally(rows_quarantined=11))
+    assert vars(total) == {
+        "rows_read": 4,
+        "rows_used": 2,
+        "rows_after_as_of": 1,
+        "rows_past_retention": 8,
+        "rows_without_consent": 7,
+        "rows_unmatched": 9,
+        "rows_duplicate": 10,
+        "rows_quarantined": 11,
+        "amounts_rounded": 4,
+        "times_ambiguous": 5,
+        "times_nonexistent": 6,
+        "first_day": -1,
+        "last_day": 9,
+        "null_counts": {"a": 3, "b": 3},
+    }

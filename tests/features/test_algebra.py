@@ -2,7 +2,7 @@ import datetime as dt
 
 import pytest
 
-from gpuseg.engine.program import Reduction
+from gpuseg.engine.expression import Reduction
 from gpuseg.features.algebra import Context, Feature, sqrt, window_words
 
 CONTEXT = Context(as_of=dt.date(2018, 1, 1), windows_days=(30, 365), amount_scale=100)

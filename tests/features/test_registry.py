@@ -33,9 +33,17 @@ def test_every_feature_has_a_name_of_its_own_a_label_and_a_unit():
 
 
 def test_families_without_their_source_are_skipped_and_named():
-    declared, skipped = declare_features(FeaturesSection(), CONTEXT, {"crm"})
-    assert declared == []
-    assert skipped == [f"family {name} skipped: no source of kind purchases" for name in FeaturesSection().families]
+    asked = FeaturesSection(families=("rfm", "browsing", "engagement"))
+    declared, skipped = declare_features(asked, CONTEXT, {"purchases"})
+    assert {item.family for item in declared} == {"rfm"}
+    assert skipped == [
+        "family browsing skipped: no source of kind web",
+        "family engagement skipped: no source of kind crm with a time (at)",
+    ]
+
+
+def test_families_nobody_asked_for_are_skipped_in_silence():
+    assert declare_features(FeaturesSection(), CONTEXT, {"crm"}) == ([], [])
 
 
 def test_interests_without_categories_are_skipped_and_named():

@@ -25,7 +25,10 @@ def outcome(tmp_path_factory, config_of):
         out=str(tmp_path_factory.mktemp("golden")),
         buckets=3,
         engine="cpu",
-        sections={"features": {"windows_days": [30]}, "quality": {"max_null_share": 0.1}},
+        sections={
+            "features": {"windows_days": [30], "families": ["rfm", "tempo", "interests"]},
+            "quality": {"max_null_share": 0.1},
+        },
     )
     return execute(config, until="features")
 

@@ -8,7 +8,7 @@ from gpuseg.config import parse_config
 from gpuseg.engine.program import Tally
 from gpuseg.errors import EmptyDataError, GateFailed
 from gpuseg.sources.ingest import Ingested
-from gpuseg.trust.quality import check_not_empty, check_null_shares
+from gpuseg.trust.gates import check_gates, check_not_empty
 
 ORDERS = {"name": "orders", "kind": "purchases", "columns": {"category": "dept"}}
 MORE = {"name": "more", "kind": "purchases"}
@@ -61,18 +61,18 @@ def test_nothing_to_work_on(sources, tallies, told):
 
 @pytest.mark.parametrize("limit", [0.0, 0.05, 0.5, 1.0])
 def test_the_limit_itself_is_allowed(limit):
-    at_limit = {"orders": {"rows_read": 1000, "null_counts": {"category": int(1000 * limit)}}}
-    check_null_shares(config(limit=limit), found(**at_limit))
+    at_limit = {"orders": {"rows_read": 1000, "rows_used": 1000, "null_counts": {"category": int(1000 * limit)}}}
+    check_gates(config(limit=limit), found(**at_limit))
     if limit < 1:
         at_limit["orders"]["null_counts"]["category"] += 1
         with pytest.raises(GateFailed, match="max_null_share"):
-            check_null_shares(config(limit=limit), found(**at_limit))
+            check_gates(config(limit=limit), found(**at_limit))
 
 
 def test_the_gate_names_source_column_share_and_limit():
-    tallies = found(orders={"rows_read": 8, "null_counts": {"order_id": 0, "category": 3}})
+    tallies = found(orders={"rows_read": 8, "rows_used": 8, "null_counts": {"order_id": 0, "category": 3}})
     with pytest.raises(GateFailed) as caught:
-        check_null_shares(config(limit=0.25), tallies)
+        check_gates(config(limit=0.25), tallies)
     assert str(caught.value) == (
         "gate max_null_share: orders: column 'dept' is null in 37.5% of rows, the limit is 25.0%; "
         "mend the data or raise quality.max_null_share"
@@ -81,7 +81,7 @@ def test_the_gate_names_source_column_share_and_limit():
 
 
 def test_no_rows_have_no_nulls():
-    check_null_shares(config(limit=0.0), found(orders={"null_counts": {"category": 0}}))
+    check_gates(config(limit=0.0), found(orders={"null_counts": {"category": 0}}))
 
 
 # --- the record ---
@@ -119,10 +119,16 @@ def test_what_was_read_used_left_out_rounded_and_shifted(run):
     assert orders == {
         "name": "orders",
         "kind": "purchases",
+        "event_kind": "purchases",
         "n_files": 1,
         "rows_read": 5,
         "rows_used": 4,
         "rows_after_as_of": 1,
+        "rows_without_consent": 0,
+        "rows_past_retention": 0,
+        "rows_unmatched": 0,
+        "rows_duplicate": 0,
+        "rows_quarantined": 0,
         "amounts_rounded": 1,
         "times_ambiguous": 1,
         "times_nonexistent": 1,
@@ -131,6 +137,8 @@ def test_what_was_read_used_left_out_rounded_and_shifted(run):
         "last_day": "2024-12-31",
         "purpose": "segmentation",
         "lawful_basis": "contract",
+        "consent_column": None,
+        "retention_days": None,
     }
     assert (people["rows_read"], people["rows_used"], people["null_counts"]) == (2, 2, {"region": 1})
     assert (people["first_day"], people["last_day"]) == (None, None)

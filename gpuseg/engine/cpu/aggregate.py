@@ -11,19 +11,22 @@ import pyarrow.compute as pc
 from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
 from gpuseg.engine.cpu.cells import day_cells, distinct_orders
 from gpuseg.engine.cpu.ranks import rank_ids
+from gpuseg.engine.cpu.sessions import sessions
 from gpuseg.errors import InvalidValueError
+from gpuseg.vocabulary import Kind
 
 # Columns beside the attributes, under names that no configuration can give.
 PLACE_FILE, PLACE_ROW = "\0file", "\0row"
 
 
-def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
-    """Reduce the purchase lines of one bucket.
+def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
+    """Reduce the events of one kind in one bucket.
 
     Parameters
     ----------
+    kind : Kind
     events : mapping of source name to Arrow table
-        Columns `profile_id`, `at_us`, `day`, `amount_minor` and, where the source has them, `order_id` and
+        Columns `profile_id`, `at_us`, `day`, the kind's measures and, where the source has them, `order_id` and
         `category` (int32 code into `categories`, -1 for none).
     categories : sequence of str
         What the codes stand for.
@@ -31,33 +34,42 @@ def aggregate_purchases(events: Mapping[str, pa.Table], categories: Sequence[str
     Returns
     -------
     dict of Arrow tables
-        "purchases.cells": one row per (profile, day, category) with `n_lines`, `amount_minor`, `first_us`,
-        `last_us`. "purchases.orders": one row per (profile, source, order) with the day of its first line; an order
-        without an id is the distinct time `order_us`. "profiles": the distinct profiles, and whether each source
+        "KIND.cells": one row per (profile, day, category) with `n_lines`, the sums of the measures, `first_us` and
+        `last_us`. "KIND.orders", where the kind has orders: one row per (profile, source, order) with the day of its
+        first line; an order without an id is the distinct time `order_us`. "KIND.sessions", where it has sessions:
+        one row a session with the day of its first line. "profiles": the distinct profiles, and whether each source
         knows them.
+
+    Raises
+    ------
+    InvalidValueError
+        If a measure of one profile could add up past int64.
     """
     sources = sorted(events)
-    lines = pa.concat_tables([_lines(events[source]) for source in sources])
+    lines = pa.concat_tables([_lines(kind, events[source]) for source in sources])
     ranks, profiles = rank_ids(lines["profile_id"])
     category_ranks, names = _category_ranks(lines["category"], categories)
-    day, amount = as_numpy(lines["day"]), as_numpy(lines["amount_minor"])
-    at_us = as_numpy(lines["at_us"])
-    *cells, overflow = day_cells(ranks, len(profiles), day, category_ranks, at_us, amount.reshape(1, -1))
+    day, at_us = as_numpy(lines["day"]), as_numpy(lines["at_us"])
+    measures = [as_numpy(lines[measure.name]) for measure in kind.measures]
+    stacked = measures[0].reshape(1, -1) if len(measures) == 1 else frozen(np.stack(measures))
+    *cells, overflow = day_cells(ranks, len(profiles), day, category_ranks, at_us, stacked)
     if overflow:
-        raise InvalidValueError(
-            f"{', '.join(sources)}: the amounts of one profile add up to more than 2^63 minor units; "
-            "lower run.amount_scale"
-        )
+        advice = "; lower run.amount_scale" if kind.has_orders else ""
+        raise InvalidValueError(f"{', '.join(sources)}: the figures of one profile add up to more than 2^63{advice}")
     spans = _spans(events, sources)
-    return {
-        "purchases.cells": _cell_table(cells, profiles, names),
-        "purchases.orders": _order_table(events, spans, ranks, profiles),
-        "profiles": _presence(spans, ranks, profiles),
-    }
+    tables = {f"{kind.name}.cells": _cell_table(kind, cells, profiles, names)}
+    if kind.has_orders:
+        tables[f"{kind.name}.orders"] = _order_table(events, spans, ranks, profiles)
+    if kind.sessions is not None:
+        found = {name: rank for rank, name in enumerate(names.to_pylist())}
+        classes = [found.get(name, -1) for name in kind.class_order]
+        tables[f"{kind.name}.sessions"] = _session_table(kind, classes, category_ranks, ranks, profiles, day, at_us)
+    return tables | {"profiles": _presence(spans, ranks, profiles)}
 
 
-def _lines(table: pa.Table) -> pa.Table:
-    columns = {name: table[name] for name in ("profile_id", "at_us", "day", "amount_minor")}
+def _lines(kind: Kind, table: pa.Table) -> pa.Table:
+    names = ("profile_id", "at_us", "day", *(measure.name for measure in kind.measures))
+    columns = {name: table[name] for name in names}
     if "category" in table.column_names:
         columns["category"] = table["category"]
     else:
@@ -75,19 +87,48 @@ def _category_ranks(codes: pa.ChunkedArray, categories: Sequence[str]) -> tuple[
     return rank_of_code.take(as_numpy(codes)), names.take(order)
 
 
-def _cell_table(cells: tuple[Any, ...], profiles: pa.Array, names: pa.Array) -> pa.Table:
-    profile, day, category, n_lines, first_us, last_us, (amount_minor,) = cells
-    return pa.table(
-        {
-            "profile_id": profiles.take(as_arrow(profile)),
-            "day": as_arrow(day),
-            "category": pa.DictionaryArray.from_arrays(as_arrow(category, category < 0), names),
-            "n_lines": as_arrow(n_lines),
-            "amount_minor": as_arrow(amount_minor),
-            "first_us": as_arrow(first_us),
-            "last_us": as_arrow(last_us),
-        }
+def _cell_table(kind: Kind, cells: Sequence[Any], profiles: pa.Array, names: pa.Array) -> pa.Table:
+    profile, day, category, n_lines, first_us, last_us, sums = cells
+    columns = {"profile_id": profiles.take(as_arrow(profile)), "day": as_arrow(day)}
+    if kind.category is not None:
+        columns["category"] = pa.DictionaryArray.from_arrays(as_arrow(category, category < 0), names)
+    columns["n_lines"] = as_arrow(n_lines)
+    columns |= {measure.name: as_arrow(values) for measure, values in zip(kind.measures, sums, strict=True)}
+    return pa.table(columns | {"first_us": as_arrow(first_us), "last_us": as_arrow(last_us)})
+
+
+def _session_table(
+    kind: Kind,
+    classes: Sequence[int],
+    category_ranks: npt.NDArray[np.int32],
+    ranks: npt.NDArray[np.int32],
+    profiles: pa.Array,
+    day: npt.NDArray[np.int32],
+    at_us: npt.NDArray[np.int64],
+) -> pa.Table:
+    """Sessions with `span_us`, `depth` (place of the latest class in the kind's order) and a 0 or 1 for each flag.
+
+    `classes` are the ranks of the kind's classes among all categories, -1 for one that no row has.
+    """
+    assert kind.sessions is not None
+    bit_of_rank = np.zeros(max(int(category_ranks.max(initial=0)), *classes) + 1, np.int64)
+    for bit, rank in enumerate(classes):
+        if rank >= 0:
+            bit_of_rank[rank] = 1 << bit
+    marks = frozen(bit_of_rank.take(category_ranks))
+    profile, first_day, n_lines, first_us, last_us, found = sessions(
+        ranks, len(profiles), day, at_us, marks, kind.sessions.gap_us
     )
+    columns = {"profile_id": profiles.take(as_arrow(profile)), "day": as_arrow(first_day), "n_lines": as_arrow(n_lines)}
+    columns |= {"first_us": as_arrow(first_us), "span_us": as_arrow(last_us - first_us)}
+    depth = np.zeros(found.size, np.int64)
+    for bit in range(len(classes)):
+        depth[found >> bit > 0] = bit
+    columns["depth"] = as_arrow(depth)
+    for name, wanted in kind.sessions.flags.items():
+        bits = sum(1 << kind.class_order.index(word) for word in wanted)
+        columns[name] = as_arrow((found & bits > 0).astype(np.int64))
+    return pa.table(columns)
 
 
 def _spans(events: Mapping[str, pa.Table], sources: Sequence[str]) -> dict[str, slice]:

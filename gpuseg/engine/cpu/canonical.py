@@ -1,7 +1,6 @@
 """Turns raw columns into canonical integer columns, with every value checked on the way."""
 
-from dataclasses import dataclass
-from operator import methodcaller
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -9,28 +8,40 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine.arrow import as_arrow, as_numpy, frozen
-from gpuseg.engine.cpu.amounts import minor_amounts
-from gpuseg.engine.cpu.checks import checked, is_text, one_array, wrong_type
+from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
+from gpuseg.engine.cpu.amounts import known_numbers, minor_amounts
+from gpuseg.engine.cpu.checks import BadRows, RowNumbers, Rows, one_array
+from gpuseg.engine.cpu.instants import event_times
+from gpuseg.engine.cpu.keys import attribute, categories, keys
+from gpuseg.engine.cpu.labels import row_classes
 from gpuseg.engine.cpu.reading import Chunk
-from gpuseg.engine.cpu.times import local_days, localize
-from gpuseg.engine.program import IdType, ReadPlan, Tally, ZoneTable
+from gpuseg.engine.cpu.sentiment import sentiments
+from gpuseg.engine.cpu.times import local_days
+from gpuseg.engine.program import CONSENT, ReadPlan, Tally
 from gpuseg.errors import InvalidValueError
-from gpuseg.vocabulary import EARLIEST_US, KINDS
+from gpuseg.vocabulary import KINDS, Kind, Measure
 
-_ZONED = r"([Zz]|[+-][0-9]{2}(:?[0-9]{2})?)$"
-_TOO_FINE = r"(\.[0-9]{6})[0-9]+"
+_YES = ("true", "t", "yes", "y", "1", "1.0", "granted", "opt_in", "opt-in", "optin", "opted_in", "consent", "consented")
 
 
 @dataclass
 class Columns:
-    """Canonical columns of one chunk: NumPy arrays for integers, Arrow arrays for text and attributes."""
+    """Canonical columns of one chunk: NumPy arrays for integers, Arrow arrays for text and attributes.
+
+    Parameters
+    ----------
+    values : dict of str to array
+    n_rows : int
+    places : int64 array or None
+        Place of each row in the chunk; None for all in order.
+    """
 
     values: dict[str, Any]
     n_rows: int
+    places: RowNumbers | None = None
 
 
-def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally]:
+def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.Table | None]:
     """Convert one chunk.
 
     Parameters
@@ -43,8 +54,11 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally]:
     Returns
     -------
     columns : Columns
-        Rows before `as_of`.
+        Good rows with consent, inside the window and not older than is retained.
     tally : Tally
+        rows_read is the sum of rows_used and of all rows left out, each counted once.
+    rejected : Arrow table or None
+        Where bad rows are quarantined: `row`, `column`, `reason` and the row's values as text.
 
     Raises
     ------
@@ -53,142 +67,178 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally]:
     SchemaError
         If a column has a type that cannot hold what it should.
     """
-    tally = Tally(rows_read=chunk.table.num_rows)
-    for column in KINDS[plan.kind].columns:
-        if column.name in chunk.table.column_names:
-            _count_nulls(chunk, column.name, tally, required=column.required)
-    for name in plan.attributes:
-        _count_nulls(chunk, name, tally, required=False)
-    values: dict[str, Any] = {"profile_id": keys(chunk, "profile_id", plan.id_type)}
-    if plan.kind == "crm":
-        values |= {name: _attribute(chunk.table[name]) for name in plan.attributes}
-        tally.rows_used = tally.rows_read
-        return Columns(values, tally.rows_used), tally
-    keep = _times(chunk, plan, values, tally)
-    values["amount_minor"], tally.amounts_rounded = minor_amounts(chunk, plan.amount_scale)
-    if plan.order_type is not None:
-        values["order_id"] = keys(chunk, "order_id", plan.order_type)
-    if "category" in chunk.table.column_names:
-        values["category"] = _categories(chunk)
-    if keep is not None:
-        values = {name: _filtered(array, keep) for name, array in values.items()}
-    days = values["day"]
-    tally.rows_used = len(days)
-    if tally.rows_used:
-        tally.first_day, tally.last_day = int(days.min()), int(days.max())
-    return Columns(values, tally.rows_used), tally
-
-
-def keys(chunk: Chunk, column: str, wanted: IdType) -> Any:
-    """Ids as an int64 array or as a large_string array; nulls, where the column may have them, stay Arrow nulls."""
-    array = one_array(chunk.table[column])
-    if pa.types.is_dictionary(array.type) and is_text(array.type):
-        array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.large_string()))
-    elif pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    if wanted == "text":
-        if is_text(array.type):
-            return array.cast(pa.large_string())
-        if pa.types.is_integer(array.type):
-            return array.cast(pa.string()).cast(pa.large_string())
-        raise wrong_type(chunk, column, array.type, "text or integers")
-    if not (pa.types.is_integer(array.type) or is_text(array.type)):
-        raise wrong_type(chunk, column, array.type, "integers or text")
-    if is_text(array.type):
-        # Arrow would take hexadecimal too, and make one profile of `31` and `0x1F`.
-        whole = pc.match_substring_regex(array.cast(pa.string()), r"^[+-]?[0-9]+$")
-        if not pc.all(whole).as_py() and len(array):
-            row = int(pc.index(whole, False).as_py())
-            raise InvalidValueError(f"{chunk.place(row, column)}: not a whole number within int64")
-    cast = checked(chunk, column, array, lambda part: part.cast(pa.int64()), "not a whole number within int64")
-    return cast if cast.null_count else as_numpy(cast)
-
-
-def _count_nulls(chunk: Chunk, column: str, tally: Tally, *, required: bool) -> None:
-    array = chunk.table[column]
-    if array.null_count and required:
-        row = int(pc.index(array.is_null(), True).as_py())
-        raise InvalidValueError(f"{chunk.place(row, column)}: the value is missing; every row needs one")
-    tally.null_counts[column] = array.null_count
-
-
-def _times(chunk: Chunk, plan: ReadPlan, values: dict[str, Any], tally: Tally) -> npt.NDArray[np.bool_] | None:
-    array = one_array(chunk.table["at"])
-    if is_text(array.type):
-        at_us = _parsed_times(chunk, array.cast(pa.string()), plan.zone, tally)
-    elif pa.types.is_timestamp(array.type) or pa.types.is_date(array.type):
-        at_us = _to_us(chunk, array)
-        if getattr(array.type, "tz", None) is None:
-            at_us = _localized(at_us, plan.zone, tally)
-    else:
-        raise wrong_type(chunk, "at", array.type, "timestamps, dates or ISO 8601 text")
-    if at_us.size and at_us.min() < EARLIEST_US:
-        row = int(np.argmax(at_us < EARLIEST_US))
-        raise InvalidValueError(
-            f"{chunk.place(row, 'at')}: the time lies before 1970-01-01; remove rows with placeholder dates"
-        )
-    at_us = values["at_us"] = frozen(at_us)
-    values["day"] = local_days(at_us, plan.run_zone.transitions_us, plan.run_zone.offsets_us)
-    keep: npt.NDArray[np.bool_] = at_us < plan.as_of_us
-    tally.rows_after_as_of = int(at_us.size - np.count_nonzero(keep))
-    return keep if tally.rows_after_as_of else None
-
-
-def _to_us(chunk: Chunk, array: pa.Array) -> npt.NDArray[np.int64]:
-    """Microseconds as stored: nanoseconds are cut off, seconds and days checked for overflow."""
-    if pa.types.is_date(array.type):
-        array = array.cast(pa.date32()).cast(pa.timestamp("us"))
-    elif array.type.unit == "ns":
-        ticks = as_numpy(array.cast(pa.int64()))
-        return np.floor_divide(ticks, 1000)
-    unit = pa.timestamp("us", tz=array.type.tz)
-    array = checked(chunk, "at", array, lambda part: part.cast(unit), "the time is out of range")
-    ticks = as_numpy(array.cast(pa.int64()))
-    return ticks.astype(np.int64, copy=False)
-
-
-def _parsed_times(chunk: Chunk, text: pa.Array, zone: ZoneTable, tally: Tally) -> npt.NDArray[np.int64]:
-    text = pc.utf8_trim_whitespace(text)
-    # A date alone ends in `-01` too, so a zone is looked for only after a time of day.
-    zoned = as_numpy(pc.and_(pc.greater(pc.utf8_length(text), 10), pc.match_substring_regex(text, _ZONED)))
-    out = np.empty(len(text), np.int64)
-    for mask, unit in ((~zoned, pa.timestamp("us")), (zoned, pa.timestamp("us", tz="UTC"))):
-        if not mask.any():
+    rows = Rows(chunk, chunk.table, None, find_all=plan.quarantine)
+    refused = 0
+    if CONSENT in plan.columns and not KINDS[plan.kind].has_attributes:
+        consent = has_consent(rows.table[CONSENT])
+        refused = int(np.count_nonzero(~consent))
+        rows = _kept(rows, consent)
+    rejected: list[pa.Table] = []
+    while True:
+        try:
+            columns, tally = _converted(rows, plan)
+        except BadRows as bad:
+            if not plan.quarantine:
+                raise InvalidValueError(str(bad)) from None
+            rejected.append(_rejected(rows, bad))
+            good = np.ones(rows.table.num_rows, np.bool_)
+            good[bad.rows] = False
+            rows = _kept(rows, good)
             continue
-        rows = np.flatnonzero(mask)
-        part = pc.replace_substring_regex(text.filter(as_arrow(mask)), _TOO_FINE, r"\1")
-        cast = checked(chunk, "at", part, methodcaller("cast", unit), "not an ISO 8601 time", rows=rows)
-        ticks = as_numpy(cast.cast(pa.int64()))
-        out[rows] = ticks if unit.tz else _localized(ticks, zone, tally)
-    return out
+        tally.rows_read = chunk.table.num_rows
+        tally.rows_without_consent = refused
+        tally.rows_quarantined = sum(table.num_rows for table in rejected)
+        return columns, tally, pa.concat_tables(rejected) if rejected else None
 
 
-def _localized(wall_us: npt.NDArray[np.int64], zone: ZoneTable, tally: Tally) -> npt.NDArray[np.int64]:
-    if not zone.transitions_us.size and not zone.offsets_us[0]:
-        return wall_us
-    at_us, ambiguous, nonexistent = localize(frozen(wall_us), zone.transitions_us, zone.offsets_us)
-    tally.times_ambiguous += int(ambiguous)
-    tally.times_nonexistent += int(nonexistent)
-    return at_us
+def _converted(rows: Rows, plan: ReadPlan) -> tuple[Columns, Tally]:
+    kind, tally = KINDS[plan.kind], Tally()
+    values: dict[str, Any] = {}
+    if not kind.has_attributes:
+        _require(rows, "at")
+        rows = _in_window(rows, plan, values, tally)
+    for column in kind.columns:
+        if column.name in rows.table.column_names:
+            if column.required:
+                _require(rows, column.name)
+            tally.null_counts[column.name] = rows.table[column.name].null_count
+    for name in plan.attributes:
+        tally.null_counts[name] = rows.table[name].null_count
+    values = {"profile_id": keys(rows, "profile_id", plan.key_type)} | values
+    if kind.has_attributes:
+        values |= {name: attribute(rows.table[name]) for name in plan.attributes}
+        if CONSENT in plan.columns:
+            values[CONSENT] = has_consent(rows.table[CONSENT])
+    else:
+        values |= _measures(rows, kind, plan, tally)
+    if plan.order_type is not None:
+        values["order_id"] = keys(rows, "order_id", plan.order_type)
+    places = rows.places
+    if plan.identity is not None:
+        known = _identified(values, plan)
+        tally.rows_unmatched = int(known.size - np.count_nonzero(known))
+        if tally.rows_unmatched:
+            values = {name: _filtered(array, known) for name, array in values.items()}
+            places = np.flatnonzero(known) if places is None else places[known]
+    tally.rows_used = len(values["profile_id"])
+    if tally.rows_used and not kind.has_attributes:
+        tally.first_day, tally.last_day = int(values["day"].min()), int(values["day"].max())
+    return Columns(values, tally.rows_used, places), tally
 
 
-def _attribute(column: pa.ChunkedArray) -> pa.Array:
-    """A free column; text in whatever form becomes plain text, so that equal data gives equal files."""
+def has_consent(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
+    """Where a column says yes; a null or a word that is no clear yes is a no."""
     array = one_array(column)
-    if pa.types.is_dictionary(array.type) and is_text(array.type):
-        array = pa.DictionaryArray.from_arrays(array.indices, array.dictionary.cast(pa.string()))
-    return array.cast(pa.string()) if is_text(array.type) else array
+    if pa.types.is_boolean(array.type):
+        return as_numpy(pc.and_kleene(array, array.is_valid()))
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    words = pc.utf8_lower(pc.utf8_trim_whitespace(array.cast(pa.string())))
+    return as_numpy(pc.is_in(words, value_set=text_arrow(_YES)))
 
 
-def _categories(chunk: Chunk) -> pa.DictionaryArray:
-    array = one_array(chunk.table["category"])
-    if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
-        array = array.cast(pa.string())
-    if not is_text(array.type):
-        raise wrong_type(chunk, "category", array.type, "text or integers")
-    if not pa.types.is_dictionary(array.type):
-        array = array.dictionary_encode()
-    return array.cast(pa.dictionary(pa.int32(), pa.string()))
+def _in_window(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) -> Rows:
+    """Rows before `as_of` that are not older than is retained; fills in `at_us` and `day`."""
+    at_us = event_times(rows, plan, tally)
+    day = local_days(at_us, plan.run_zone.transitions_us, plan.run_zone.offsets_us)
+    keep: npt.NDArray[np.bool_] = at_us < plan.as_of_us
+    tally.rows_after_as_of = int(keep.size - np.count_nonzero(keep))
+    if plan.oldest_day is not None:
+        old = keep & (day < plan.oldest_day)
+        tally.rows_past_retention = int(np.count_nonzero(old))
+        keep &= ~old
+    if not keep.all():
+        at_us, day = frozen(at_us[keep]), frozen(day[keep])
+        rows = _kept(rows, keep)
+    values["at_us"], values["day"] = at_us, day
+    return rows
+
+
+def _measures(rows: Rows, kind: Kind, plan: ReadPlan, tally: Tally) -> dict[str, Any]:
+    """The kind's measures, and what splits its day cells."""
+    found: dict[str, Any] = {}
+    classes = row_classes(rows, kind, plan.words) if kind.classes else np.empty(0, np.int32)
+    made: dict[tuple[str, int], tuple[Any, Any]] = {}
+    for measure in kind.measures:
+        if measure.rule == "amount":
+            found[measure.name], tally.amounts_rounded = minor_amounts(rows, plan.amount_scale)
+        elif measure.rule == "is":
+            wanted = [kind.class_order.index(name) for name in measure.classes]
+            found[measure.name] = np.isin(classes, wanted).astype(np.int64)
+        else:
+            found[measure.name] = _optional(rows, kind, measure, made)
+    if kind.category == "class":
+        found["category"] = pa.DictionaryArray.from_arrays(as_arrow(classes), text_arrow(kind.class_order))
+    elif kind.category is not None and kind.category in rows.table.column_names:
+        found["category"] = categories(rows, kind.category)
+    return found
+
+
+def _optional(
+    rows: Rows, kind: Kind, measure: Measure, made: dict[tuple[str, int], tuple[Any, Any]]
+) -> npt.NDArray[np.int64]:
+    """A measure of a column that may be missing; `made` holds what other measures made of the same column."""
+    if measure.column not in rows.table.column_names:
+        return np.zeros(rows.table.num_rows, np.int64)
+    column = next(column for column in kind.columns if column.name == measure.column)
+    scale = measure.by if measure.rule in ("scaled", "sentiment") else 1
+    if column.type == "comment":
+        scale = next(m.by for m in kind.measures if m.rule == "sentiment")
+    key = (column.name, scale)
+    if key not in made:
+        text = column.type == "comment"
+        made[key] = sentiments(rows, column.name, scale) if text else known_numbers(rows, column, scale)
+    values, known = made[key]
+    if measure.rule == "known":
+        return known.astype(np.int64)
+    if measure.rule == "at_least":
+        return (known & (values >= measure.by)).astype(np.int64)
+    if measure.rule == "at_most":
+        return (known & (values <= measure.by)).astype(np.int64)
+    return values
+
+
+def _identified(values: dict[str, Any], plan: ReadPlan) -> npt.NDArray[np.bool_]:
+    """Replace the source's keys by profile ids; where a key is in the map."""
+    assert plan.identity is not None
+    given = values["profile_id"]
+    given = as_arrow(given) if isinstance(given, np.ndarray) else given
+    place = pc.index_in(given, value_set=plan.identity["key"].combine_chunks())
+    known = ~as_numpy(place.is_null())
+    ids = plan.identity["profile_id"].take(place).combine_chunks()
+    values["profile_id"] = as_numpy(ids.fill_null(0)) if pa.types.is_integer(ids.type) else ids
+    return known
+
+
+def _kept(rows: Rows, keep: npt.NDArray[np.bool_]) -> Rows:
+    if keep.all():
+        return rows
+    places = np.flatnonzero(keep) if rows.places is None else rows.places[keep]
+    return replace(rows, table=rows.table.filter(as_arrow(keep)), places=places)
+
+
+def _rejected(rows: Rows, bad: BadRows) -> pa.Table:
+    """What is kept of bad rows."""
+    places = bad.rows if rows.places is None else rows.places[bad.rows]
+    n = len(bad.rows)
+    columns = {
+        "file": text_arrow([rows.chunk.file] * n),
+        "row": as_arrow(places + rows.chunk.first_row),
+        "column": text_arrow([rows.chunk.names[bad.column]] * n),
+        "reason": text_arrow([bad.reason] * n),
+    }
+    taken = rows.table.take(as_arrow(bad.rows))
+    for name in taken.column_names:
+        if name != CONSENT:
+            texts = [None if value is None else str(value) for value in taken[name].to_pylist()]
+            columns[f"value_{name}"] = pa.array(texts, pa.string())
+    return pa.table(columns)
+
+
+def _require(rows: Rows, column: str) -> None:
+    array = rows.table[column]
+    if array.null_count:
+        rows.refuse(as_numpy(array.is_null()), column, "the value is missing; every row needs one")
 
 
 def _filtered(array: Any, keep: npt.NDArray[np.bool_]) -> Any:

@@ -12,7 +12,7 @@ import numpy.typing as npt
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
-_INSERTION_SORT_UP_TO = 32
+INSERTION_SORT_UP_TO = 32
 _CATEGORY_BITS = np.int64(32)
 _LARGEST_SUM = 9.0e18
 _KEY, _AT, _FIRST_MEASURE = 0, 1, 2
@@ -42,7 +42,7 @@ def day_cells(
         Whether the absolute values of a measure of any one profile could add up past int64.
     """
     n_rows, n_measures = ranks.size, measures.shape[0]
-    offsets = _offsets(ranks, n_profiles)
+    offsets = first_rows(ranks, n_profiles)
     records = np.empty((n_rows, _FIRST_MEASURE + n_measures), np.int64)
     cursor = offsets[:-1].copy()
     for row in range(n_rows):
@@ -59,8 +59,8 @@ def day_cells(
     first_out = np.empty(n_rows, np.int64)
     last_out = np.empty(n_rows, np.int64)
     sums_out = np.empty((n_measures, n_rows), np.int64)
-    keys = np.empty(_INSERTION_SORT_UP_TO, np.int64)
-    places = np.empty(_INSERTION_SORT_UP_TO, np.int64)
+    keys = np.empty(INSERTION_SORT_UP_TO, np.int64)
+    places = np.empty(INSERTION_SORT_UP_TO, np.int64)
     mask = (np.int64(1) << _CATEGORY_BITS) - 1
     overflow = False
     cell = -1
@@ -70,7 +70,7 @@ def day_cells(
         overflow |= _could_overflow(records, low, high)
         if n > places.size:
             places = np.empty(n, np.int64)
-        _order_by_key(records, low, n, keys, places)
+        order_by_key(records, low, n, keys, places)
         for position in range(n):
             place = places[position]
             key, at = records[place, _KEY], records[place, _AT]
@@ -123,7 +123,7 @@ def distinct_orders(ranks: Int32, n_profiles: int, keys: Int64, day: Int32) -> t
     day : int32 array, shape (n_orders,)
     """
     n_rows = ranks.size
-    offsets = _offsets(ranks, n_profiles)
+    offsets = first_rows(ranks, n_profiles)
     records = np.empty((n_rows, 2), np.int64)
     cursor = offsets[:-1].copy()
     for row in range(n_rows):
@@ -134,15 +134,15 @@ def distinct_orders(ranks: Int32, n_profiles: int, keys: Int64, day: Int32) -> t
     profile_out = np.empty(n_rows, np.int32)
     key_out = np.empty(n_rows, np.int64)
     day_out = np.empty(n_rows, np.int32)
-    held = np.empty(_INSERTION_SORT_UP_TO, np.int64)
-    places = np.empty(_INSERTION_SORT_UP_TO, np.int64)
+    held = np.empty(INSERTION_SORT_UP_TO, np.int64)
+    places = np.empty(INSERTION_SORT_UP_TO, np.int64)
     found = -1
     for profile in range(n_profiles):
         low = offsets[profile]
         n = offsets[profile + 1] - low
         if n > places.size:
             places = np.empty(n, np.int64)
-        _order_by_key(records, low, n, held, places)
+        order_by_key(records, low, n, held, places)
         for position in range(n):
             place = places[position]
             key, this_day = records[place, 0], np.int32(records[place, 1])
@@ -158,7 +158,7 @@ def distinct_orders(ranks: Int32, n_profiles: int, keys: Int64, day: Int32) -> t
 
 
 @nb.njit(nogil=True)
-def _offsets(ranks, n_profiles):  # type: ignore[no-untyped-def]
+def first_rows(ranks, n_profiles):  # type: ignore[no-untyped-def]
     """First row of each profile once rows are grouped, and the number of rows."""
     offsets = np.zeros(n_profiles + 1, np.int64)
     for row in range(ranks.size):
@@ -169,9 +169,9 @@ def _offsets(ranks, n_profiles):  # type: ignore[no-untyped-def]
 
 
 @nb.njit(nogil=True)
-def _order_by_key(records, low, n, keys, places):  # type: ignore[no-untyped-def]
+def order_by_key(records, low, n, keys, places):  # type: ignore[no-untyped-def]
     """Fill places[:n] with the places of records[low:low + n] in ascending order of their first column."""
-    if n > _INSERTION_SORT_UP_TO:
+    if n > INSERTION_SORT_UP_TO:
         places[:n] = np.argsort(records[low : low + n, 0], kind="mergesort") + low
         return
     for position in range(n):

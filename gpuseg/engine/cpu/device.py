@@ -9,13 +9,15 @@ import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.engine.capabilities import construct
-from gpuseg.engine.cpu.aggregate import PLACE_FILE, PLACE_ROW, aggregate_purchases, attribute_rows
+from gpuseg.engine.cpu.aggregate import PLACE_FILE, PLACE_ROW, aggregate_events, attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.cpu.hashing import hash_int64, hash_text, order_by_bucket
 from gpuseg.engine.cpu.lloyd import lloyd_pass
 from gpuseg.engine.cpu.reading import read_chunks
-from gpuseg.engine.program import Batch, Expression, LloydPass, ReadPlan
+from gpuseg.engine.expression import Expression
+from gpuseg.engine.program import Batch, LloydPass, ReadPlan
+from gpuseg.vocabulary import KINDS
 
 
 class CpuDevice:
@@ -32,11 +34,12 @@ class CpuDevice:
             With file, row and column.
         """
         for chunk in read_chunks(plan):
-            columns, tally = canonical_columns(chunk, plan)
-            if plan.kind == "crm":
+            columns, tally, rejected = canonical_columns(chunk, plan)
+            if KINDS[plan.kind].has_attributes:
+                places = np.arange(columns.n_rows) if columns.places is None else columns.places
                 columns.values[PLACE_FILE] = text_arrow([chunk.file] * columns.n_rows)
-                columns.values[PLACE_ROW] = np.arange(chunk.first_row, chunk.first_row + columns.n_rows)
-            yield Batch(columns, tally)
+                columns.values[PLACE_ROW] = chunk.first_row + places
+            yield Batch(columns, tally, rejected)
 
     def partition_to_host(self, batch: Batch, n_buckets: int) -> tuple[pa.RecordBatch, Sequence[int]]:
         """Rows ordered by the bucket of their profile, and the n_buckets + 1 offsets between buckets."""
@@ -53,8 +56,8 @@ class CpuDevice:
 
     def aggregate(self, kind: str, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
         """Reduce all rows of one kind in one bucket to state tables in host memory."""
-        if kind == "purchases":
-            return aggregate_purchases(events, categories)
+        if not KINDS[kind].has_attributes:
+            return aggregate_events(KINDS[kind], events, categories)
         ((source, rows),) = events.items()
         return attribute_rows(source, rows)
 

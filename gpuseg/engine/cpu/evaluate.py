@@ -1,8 +1,7 @@
 """Feature expressions on the CPU: one compiled pass over each state table, then float64 arithmetic."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numba as nb
 import numpy as np
@@ -11,13 +10,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
+from gpuseg.engine.cpu.attributes import Value, attribute_values
 from gpuseg.engine.cpu.ranks import rank_ids, sorted_runs
-from gpuseg.engine.program import (
+from gpuseg.engine.expression import (
+    DECAY_UNIT,
     Arithmetic,
+    AtMost,
+    Attribute,
     Constant,
     Expression,
     Reduction,
     SquareRoot,
+    attributes_of,
     is_integer,
     reductions_of,
 )
@@ -32,14 +36,7 @@ _CODES = {
     "sum_squared_gaps": _SQUARED_GAPS,
 }
 _NEVER = np.int64(-(2**62))
-
-
-@dataclass(frozen=True)
-class Value:
-    """One column: int64 or float64, and where it is null (None: nowhere; float64 nulls are NaN)."""
-
-    values: npt.NDArray[Any]
-    null: npt.NDArray[np.bool_] | None = None
+ColumnKey: TypeAlias = tuple[str, int | None, int]
 
 
 def evaluate_features(state: Mapping[str, pa.Table], features: Mapping[str, Expression]) -> pa.Table:
@@ -57,8 +54,10 @@ def evaluate_features(state: Mapping[str, pa.Table], features: Mapping[str, Expr
         `profile_id`, ascending, and one int64 or float64 column a feature.
     """
     reductions = dict.fromkeys(r for expression in features.values() for r in reductions_of(expression))
-    profiles, places, runs = _universe(state)
-    reduced: dict[Reduction, Value] = {}
+    attributes = dict.fromkeys(a for expression in features.values() for a in attributes_of(expression))
+    described = {attribute.table for attribute in attributes}
+    profiles, places, runs = _universe({name: table for name, table in state.items() if name not in described})
+    reduced: dict[Expression, Value] = attribute_values(state, attributes, profiles)
     for name in dict.fromkeys(reduction.table for reduction in reductions):
         wanted = [reduction for reduction in reductions if reduction.table == name]
         values = _reduce_table(state[name], runs[name], wanted)
@@ -91,25 +90,25 @@ def _reduce_table(
     table: pa.Table, runs: npt.NDArray[np.int64], reductions: list[Reduction]
 ) -> list[npt.NDArray[np.int64]]:
     """Values of each reduction, shape (n_profiles of the table,)."""
-    columns = {name: position for position, name in enumerate(_columns_of(reductions))}
-    data = [as_numpy(table[name]).astype(np.int64, copy=False) for name in columns]
+    columns = {key: position for position, key in enumerate(_columns_of(reductions))}
+    data = [_weighted(table, *key) for key in columns]
     slots, category = _category_slots(table, reductions)
     plain = [r for r in reductions if r.category is None]
     by_category = [r for r in reductions if r.category is not None]
     day = as_numpy(table["day"])
     out = np.empty((len(plain), runs.size - 1), np.int64)
     operations = np.array([_CODES[r.operation] for r in plain], np.int64)
-    sources = np.array([columns.get(r.column, 0) for r in plain], np.int64)
+    sources = np.array([columns.get(_key_of(r), 0) for r in plain], np.int64)
     since = np.array([_NEVER if r.since_day is None else r.since_day for r in plain], np.int64)
     stacked = np.stack(data) if data else np.empty((1, 0), np.int64)
     # Only such tables promise to be in order of days; the others are searched whole for the rows of a window.
     by_day = any(r.operation in ("count_distinct", "sum_squared_gaps") for r in plain)
     _reduce(runs, day, stacked, operations, sources, since, by_day, out)
     values = dict(zip(plain, out, strict=True))
-    for (operation, column, since_day), group in _grouped(by_category).items():
+    for (operation, key, since_day), group in _grouped(by_category).items():
         if operation not in ("sum", "count"):
             raise ValueError(f"{operation} of one category is not a reduction of the state")
-        weights = data[columns[column]] if operation == "sum" else np.ones(day.size, np.int64)
+        weights = data[columns[key]] if operation == "sum" else np.ones(day.size, np.int64)
         sums = np.zeros((len(slots), runs.size - 1), np.int64)
         bound = _NEVER if since_day is None else np.int64(since_day)
         _sum_by_category(runs, day, category, weights, bound, sums)
@@ -117,14 +116,28 @@ def _reduce_table(
     return [values[reduction] for reduction in reductions]
 
 
-def _columns_of(reductions: Iterable[Reduction]) -> list[str]:
-    return list(dict.fromkeys(r.column for r in reductions if r.operation in ("sum", "min", "max")))
+def _key_of(reduction: Reduction) -> ColumnKey:
+    return reduction.column, reduction.half_life_days, reduction.as_of_day
 
 
-def _grouped(reductions: list[Reduction]) -> dict[tuple[str, str, int | None], list[Reduction]]:
-    groups: dict[tuple[str, str, int | None], list[Reduction]] = {}
+def _columns_of(reductions: Iterable[Reduction]) -> list[ColumnKey]:
+    return list(dict.fromkeys(_key_of(r) for r in reductions if r.operation in ("sum", "min", "max")))
+
+
+def _weighted(table: pa.Table, column: str, half_life_days: int | None, as_of_day: int) -> npt.NDArray[np.int64]:
+    """A column as int64, each row times the weight of its age where it decays."""
+    values = as_numpy(table[column]).astype(np.int64, copy=False)
+    if half_life_days is None:
+        return values
+    ages = np.maximum(as_of_day - 1 - as_numpy(table["day"]), 0)
+    weights = np.rint(DECAY_UNIT * np.exp2(-np.arange(int(ages.max(initial=0)) + 1) / half_life_days))
+    return values * weights.astype(np.int64).take(ages)
+
+
+def _grouped(reductions: list[Reduction]) -> dict[tuple[str, ColumnKey, int | None], list[Reduction]]:
+    groups: dict[tuple[str, ColumnKey, int | None], list[Reduction]] = {}
     for r in reductions:
-        groups.setdefault((r.operation, r.column, r.since_day), []).append(r)
+        groups.setdefault((r.operation, _key_of(r), r.since_day), []).append(r)
     return groups
 
 
@@ -214,9 +227,9 @@ def _spread(
     return Value(np.where(null, 0, values), null) if null.any() else Value(values)
 
 
-def _compute(expression: Expression, reduced: Mapping[Reduction, Value]) -> Value:
+def _compute(expression: Expression, reduced: Mapping[Expression, Value]) -> Value:
     match expression:
-        case Reduction():
+        case Reduction() | Attribute():
             return reduced[expression]
         case Constant(value):
             return Value(np.int64(value))  # type: ignore[arg-type]
@@ -226,6 +239,9 @@ def _compute(expression: Expression, reduced: Mapping[Reduction, Value]) -> Valu
                 return Value(np.sqrt(inner))
         case Arithmetic(operator, left, right):
             return _arithmetic(operator, _compute(left, reduced), _compute(right, reduced))
+        case AtMost(left, right):
+            least, most = _compute(left, reduced), _compute(right, reduced)
+            return Value((least.values <= most.values).astype(np.int64), _either(least, most))
         case _:
             raise TypeError(f"not an expression: {expression!r}")
 
@@ -237,8 +253,13 @@ def _arithmetic(operator: str, left: Value, right: Value) -> Value:
     if left.values.dtype == np.float64 or right.values.dtype == np.float64:
         left, right = Value(_as_float(left)), Value(_as_float(right))
     operation = {"+": np.add, "-": np.subtract, "*": np.multiply}[operator]
+    return Value(operation(left.values, right.values), _either(left, right))
+
+
+def _either(left: Value, right: Value) -> npt.NDArray[np.bool_] | None:
+    """Where one of the two is null."""
     null = [side.null for side in (left, right) if side.null is not None]
-    return Value(operation(left.values, right.values), np.logical_or.reduce(null) if null else None)
+    return np.logical_or.reduce(null) if null else None
 
 
 def _as_float(value: Value) -> npt.NDArray[np.float64]:

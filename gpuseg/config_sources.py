@@ -1,0 +1,91 @@
+"""The section of a configuration that describes one source."""
+
+from typing import Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from gpuseg.config_messages import nearest
+from gpuseg.config_parts import PositiveInt, Section, known_zone
+from gpuseg.vocabulary import KINDS, SOURCE_KINDS
+
+
+class IdentitySection(Section):
+    """A table that says which profile each key of a source belongs to."""
+
+    uri: str = Field(min_length=1, description="Path, glob or fsspec URL.")
+    format: Literal["auto", "parquet", "csv", "jsonl", "arrow"] = Field("auto", description="As of a source.")
+    key: str = Field("key", min_length=1, description="Column with the source's keys, each once.")
+    profile_id: str = Field("profile_id", min_length=1, description="Column with the profile ids.")
+
+
+class SourceSection(Section):
+    """One source of one kind: where it is and what its columns are called."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="Name of the source.")
+    kind: str = Field(description="One of " + ", ".join(SOURCE_KINDS) + ".")
+    uri: str | None = Field(None, min_length=1, description="Path, glob or fsspec URL; null for a Python frame.")
+    format: Literal["auto", "parquet", "csv", "jsonl", "arrow"] = Field(
+        "auto", description="`auto` goes by the file's name."
+    )
+    timezone: str = Field("UTC", description="IANA zone of times that carry none.")
+    id_type: Literal["auto", "int64", "text"] = Field("auto", description="CSV ids are text under `auto`.")
+    columns: dict[str, str] = Field(default_factory=dict, description="Canonical name to the file's name.")
+    events: dict[str, str] = Field(
+        default_factory=dict, description="The source's own words to classes of its kind; `*` for all others."
+    )
+    identity: IdentitySection | None = Field(None, description="Map from this source's keys to profile ids.")
+    consent_column: str | None = Field(
+        None, min_length=1, description="Column that says yes where a row may be used; in a crm source, the profile."
+    )
+    retention_days: PositiveInt | None = Field(None, description="Events older than this are never used.")
+    max_age_days: PositiveInt | None = Field(None, description="Most days from the newest event to `as_of`.")
+    purpose: str = Field("segmentation", min_length=1, description="Why the data is used; recorded.")
+    lawful_basis: (
+        Literal["consent", "contract", "legal_obligation", "vital_interests", "public_task", "legitimate_interests"]
+        | None
+    ) = Field(None, description="Basis under GDPR article 6; recorded.")
+
+    _zone = field_validator("timezone")(known_zone)
+
+    @field_validator("kind")
+    @classmethod
+    def _known_kind(cls, value: str) -> str:
+        if value not in SOURCE_KINDS:
+            raise ValueError(f"must be one of {', '.join(SOURCE_KINDS)}{nearest(value, SOURCE_KINDS)}")
+        return value
+
+    @property
+    def event_kind(self) -> str:
+        """Key of `gpuseg.vocabulary.KINDS`: a crm source with a time is one of contacts."""
+        return "contacts" if self.kind == "crm" and "at" in self.columns else self.kind
+
+    @model_validator(mode="after")
+    def _known_columns(self) -> "SourceSection":
+        kind = KINDS[self.event_kind]
+        for canonical in self.columns:
+            if canonical not in kind.column_names and not kind.has_attributes:
+                raise ValueError(
+                    f"columns: {canonical!r} is no column of kind {self.kind}; it has "
+                    f"{', '.join(kind.column_names)}{nearest(canonical, kind.column_names)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _known_events(self) -> "SourceSection":
+        classes = KINDS[self.event_kind].class_order
+        if self.events and not classes:
+            raise ValueError(f"events: a source of kind {self.kind} has no words to sort")
+        for word, name in self.events.items():
+            if name not in classes:
+                raise ValueError(
+                    f"events: {word!r}: {name!r} is no class of kind {self.kind}; it has "
+                    f"{', '.join(classes)}{nearest(name, classes)}"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _dated(self) -> "SourceSection":
+        for key in ("retention_days", "max_age_days"):
+            if getattr(self, key) is not None and KINDS[self.event_kind].has_attributes:
+                raise ValueError(f"{key}: a crm source without a time has no age")
+        return self

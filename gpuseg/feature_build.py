@@ -1,0 +1,158 @@
+"""From the state to feature files: what families may know of the data, and one bucket's evaluation."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpuseg.config import Config
+from gpuseg.engine import Engine
+from gpuseg.engine.expression import Expression, attributes_of, reductions_of
+from gpuseg.features.algebra import AttributeColumn, Context
+from gpuseg.features.registry import Declared
+from gpuseg.sources.plan import Plans
+from gpuseg.sources.reduce import bucket_files
+from gpuseg.vocabulary import KINDS
+from gpuseg.workspace.files import read_table, write_table
+
+_MOST_CATEGORIES = 20
+_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*")
+
+
+def context_of(config: Config, plans: Plans, state: Path) -> Context:
+    """What a family may know when it declares its features.
+
+    Parameters
+    ----------
+    config : Config
+    plans : Plans
+    state : Path
+        The committed state.
+    """
+    columns: dict[str, frozenset[str]] = {}
+    for plan in plans.reads:
+        columns[plan.kind] = columns.get(plan.kind, frozenset()) | frozenset(plan.columns)
+    categories = read_table(state / "categories.parquet").to_pylist()
+    largest = {
+        kind: tuple(row["category"] for row in categories if row["kind"] == kind)[:_MOST_CATEGORIES] for kind in KINDS
+    }
+    return Context(
+        as_of=config.run.as_of,
+        windows_days=config.features.windows_days,
+        amount_scale=config.run.amount_scale,
+        categories=largest["purchases"],
+        has_categories="category" in columns.get("purchases", ()),
+        networks=largest["social"],
+        columns=columns,
+        attributes=_attribute_columns(plans, state),
+    )
+
+
+def _attribute_columns(plans: Plans, state: Path) -> tuple[AttributeColumn, ...]:
+    """The attributes that can become features; text of very many values, and text that never varies, cannot."""
+    values: dict[tuple[str, str], list[str]] = {}
+    for row in read_table(state / "attributes.parquet").to_pylist():
+        values.setdefault((row["source"], row["column"]), []).append(row["value"])
+    found = []
+    for plan in plans.reads:
+        table = f"{plan.source}.attributes"
+        files = bucket_files(state / table)
+        if not files:
+            continue
+        for field in pq.read_schema(files[0]):
+            kind = _attribute_kind(field.type, values.get((plan.source, field.name), []))
+            if field.name in plan.attributes and kind is not None:
+                words = tuple(values.get((plan.source, field.name), ())) if kind == "text" else ()
+                found.append(AttributeColumn(table, field.name, kind, words))
+    return tuple(found)
+
+
+def _attribute_kind(kind: pa.DataType, values: Sequence[str]) -> Any:
+    if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
+        return "date"
+    if (
+        pa.types.is_integer(kind)
+        or pa.types.is_floating(kind)
+        or pa.types.is_boolean(kind)
+        or pa.types.is_decimal(kind)
+    ):
+        return "number"
+    if not pa.types.is_string(kind) or not values:
+        return None
+    return "number" if all(_NUMBER.fullmatch(value) for value in values) else "text"
+
+
+@dataclass(frozen=True)
+class BucketFeatures:
+    """Evaluates the features of one bucket and writes its file.
+
+    Parameters
+    ----------
+    engine : Engine
+    expressions : mapping of feature name to Expression
+    columns : mapping of table name to sequence of str
+        From `columns_needed`.
+    folder : Path
+        The version's folder.
+    """
+
+    engine: Engine
+    expressions: Mapping[str, Expression]
+    columns: Mapping[str, Sequence[str]]
+    folder: Path
+
+    def __call__(self, bucket: str) -> int:
+        """Write the features of one bucket and give the number of its profiles."""
+        state = self.folder / "state"
+        tables = {
+            name: read_table(state / name / bucket, list(columns))
+            for name, columns in self.columns.items()
+            if (state / name / bucket).exists()
+        }
+        if all(name.endswith(".attributes") for name in tables):
+            return 0
+        for name, columns in self.columns.items():
+            if name not in tables and not name.endswith(".attributes"):
+                tables[name] = _empty(columns, tables)
+        found = self.engine.device.evaluate(tables, self.expressions)
+        write_table(self.folder / "features" / bucket, found)
+        return int(found.num_rows)
+
+
+def columns_needed(expressions: Mapping[str, Expression]) -> dict[str, list[str]]:
+    """Columns to read of each table of the state."""
+    needed: dict[str, dict[str, None]] = {}
+    for expression in expressions.values():
+        for reduction in reductions_of(expression):
+            columns = needed.setdefault(reduction.table, dict.fromkeys(("profile_id", "day")))
+            columns[reduction.column] = None
+            if reduction.category is not None:
+                columns["category"] = None
+        for attribute in attributes_of(expression):
+            needed.setdefault(attribute.table, {"profile_id": None})[attribute.column] = None
+    return {table: list(columns) for table, columns in needed.items()}
+
+
+def _empty(columns: Sequence[str], tables: Mapping[str, pa.Table]) -> pa.Table:
+    """A table without rows, for a bucket whose profiles have none of its kind."""
+    ids = next(iter(tables.values())).schema.field("profile_id").type
+    types = {"profile_id": ids, "day": pa.int32(), "category": pa.dictionary(pa.int32(), pa.string())}
+    return pa.table({name: pa.nulls(0, types.get(name, pa.int64())) for name in columns})
+
+
+def described(item: Declared) -> dict[str, Any]:
+    """What `features.json` says of a feature."""
+    feature = item.feature
+    return {
+        "name": feature.name,
+        "family": item.family,
+        "label": feature.label,
+        "saying": feature.saying,
+        "unit": feature.unit,
+        "dtype": feature.dtype,
+        "in_matrix": feature.in_matrix,
+    }

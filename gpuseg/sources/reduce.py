@@ -1,0 +1,206 @@
+"""Reduces one bucket of canonical rows to the state that is kept of its profiles."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from gpuseg.engine import Engine
+from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
+from gpuseg.engine.program import CONSENT, ReadPlan
+from gpuseg.engine.spill import Spill
+from gpuseg.vocabulary import KINDS
+from gpuseg.workspace.files import write_table
+
+STATE = "state"
+_NULLABLE = ("category", "order_id", "order_us")
+_MOST_VALUES = 10_000
+Key = TypeVar("Key")
+
+
+@dataclass
+class Reduced:
+    """What one bucket, or all of them together, held.
+
+    Parameters
+    ----------
+    n_profiles, n_with_events : int
+        Distinct profiles, and those that a dated source knows.
+    profiles_per_source : dict of source name to int
+    categories : dict of (kind, category) to int
+        Lines.
+    attributes : dict of (source, column, value) to int
+        Profiles, for text columns of few values.
+    refused, repeated : dict of source name to int
+        Rows of profiles that refused consent, and rows that repeat another.
+    refused_ids : set of str
+        Profiles that refused consent, as text.
+    """
+
+    n_profiles: int = 0
+    n_with_events: int = 0
+    profiles_per_source: dict[str, int] = field(default_factory=dict)
+    categories: dict[tuple[str, str], int] = field(default_factory=dict)
+    attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+    repeated: dict[str, int] = field(default_factory=dict)
+    refused_ids: set[str] = field(default_factory=set)
+
+    def add(self, other: "Reduced") -> None:
+        """Take in another bucket."""
+        self.n_profiles += other.n_profiles
+        self.n_with_events += other.n_with_events
+        self.refused_ids |= other.refused_ids
+        _sum_into(self.profiles_per_source, other.profiles_per_source)
+        _sum_into(self.categories, other.categories)
+        _sum_into(self.attributes, other.attributes)
+        _sum_into(self.refused, other.refused)
+        _sum_into(self.repeated, other.repeated)
+
+
+@dataclass(frozen=True)
+class Reducer:
+    """Reduces one bucket and writes its state; safe to call from several threads."""
+
+    reads: Sequence[ReadPlan]
+    engine: Engine
+    spill: Spill
+    folder: Path
+    count_repeats: bool
+    dedupe: bool
+
+    def __call__(self, bucket: int) -> Reduced:
+        """Write the state of one bucket and say what it holds."""
+        names = [plan.source for plan in self.reads]
+        found = Reduced()
+        events = self._consenting(self.spill.read(bucket, names), found)
+        if self.count_repeats:
+            events = self._distinct(events, found)
+        if not events:
+            self.spill.discard(bucket, names)
+            return found
+        known = []
+        for kind, mine in _by_kind(self.reads, events):
+            tables = self.engine.device.aggregate(kind, mine, self.spill.categories)
+            known.append(tables.pop("profiles"))
+            for name, table in tables.items():
+                nullable = None if KINDS[kind].has_attributes else _NULLABLE
+                write_table(bucket_file(self.folder / name, bucket), table, nullable=nullable)
+                if name == f"{kind}.cells" and KINDS[kind].category is not None:
+                    found.categories |= _lines_per_category(kind, table)
+                if KINDS[kind].has_attributes:
+                    found.attributes |= _profiles_per_value(next(iter(mine)), table)
+        profiles = _profiles(known, names)
+        write_table(bucket_file(self.folder / "profiles", bucket), profiles, nullable=())
+        found.n_profiles = profiles.num_rows
+        dated = [as_numpy(profiles[f"in_{p.source}"]) for p in self.reads if not KINDS[p.kind].has_attributes]
+        found.n_with_events = int(np.count_nonzero(np.any(dated, axis=0))) if dated else 0
+        found.profiles_per_source = {name: pc.sum(profiles[f"in_{name}"]).as_py() for name in names}
+        del events
+        self.spill.discard(bucket, names)
+        return found
+
+    def _consenting(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
+        """Rows of profiles that no source of attributes says have refused."""
+        refusing = []
+        for source, table in list(events.items()):
+            if CONSENT in table.column_names:
+                refusing += table.filter(pc.invert(table[CONSENT]))["profile_id"].chunks
+                events[source] = table.drop_columns([CONSENT])
+        refused = pa.concat_arrays(refusing) if refusing else None
+        if refused is None or not len(refused):
+            return events
+        found.refused_ids = set(refused.cast(pa.string()).to_pylist())
+        kept = {}
+        for source, table in events.items():
+            mine = table.filter(pc.invert(pc.is_in(table["profile_id"], value_set=refused)))
+            found.refused[source] = table.num_rows - mine.num_rows
+            if mine.num_rows:
+                kept[source] = mine
+        return kept
+
+    def _distinct(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
+        """Count events that repeat another of their source in every column, and leave them out if asked."""
+        dated = {plan.source for plan in self.reads if not KINDS[plan.kind].has_attributes}
+        kept = dict(events)
+        for source in dated & set(events):
+            table = events[source]
+            distinct = table.group_by(table.column_names, use_threads=False).aggregate([])
+            found.repeated[source] = table.num_rows - distinct.num_rows
+            if self.dedupe:
+                kept[source] = distinct
+        return kept
+
+
+def bucket_file(folder: Path, bucket: int) -> Path:
+    """The Parquet file of a bucket."""
+    return folder / f"{bucket:04d}.parquet"
+
+
+def bucket_files(folder: Path) -> list[Path]:
+    """The Parquet files of all buckets that hold rows, in order."""
+    return sorted(folder.glob("*.parquet")) if folder.is_dir() else []
+
+
+def _by_kind(reads: Sequence[ReadPlan], events: Mapping[str, pa.Table]) -> Iterator[tuple[str, dict[str, pa.Table]]]:
+    """The rows of a bucket, all sources of an event kind together, sources with attributes one by one."""
+    groups: dict[tuple[str, str], tuple[str, dict[str, pa.Table]]] = {}
+    for plan in reads:
+        if plan.source in events:
+            key = (plan.kind, plan.source if KINDS[plan.kind].has_attributes else "")
+            groups.setdefault(key, (plan.kind, {}))[1][plan.source] = events[plan.source]
+    yield from groups.values()
+
+
+def _profiles(known: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table:
+    """Every profile of a bucket, in order of its id, and which sources know it."""
+    profiles = known[0]["profile_id"]
+    if len(known) > 1:
+        together = pc.unique(pa.chunked_array([chunk for table in known for chunk in table["profile_id"].chunks]))
+        profiles = together.take(pc.sort_indices(together))
+    columns = {"profile_id": profiles}
+    for source in sources:
+        tables = [table for table in known if f"in_{source}" in table.column_names]
+        if not tables:
+            columns[f"in_{source}"] = as_arrow(np.zeros(len(profiles), np.bool_))
+        elif len(known) == 1:
+            columns[f"in_{source}"] = tables[0][f"in_{source}"]
+        else:
+            mine = tables[0].filter(tables[0][f"in_{source}"])["profile_id"]
+            columns[f"in_{source}"] = pc.is_in(profiles, value_set=mine)
+    return pa.table(columns)
+
+
+def _lines_per_category(kind: str, cells: pa.Table) -> dict[tuple[str, str], int]:
+    column = cells["category"].combine_chunks()
+    if isinstance(column, pa.ChunkedArray):
+        column = column.chunk(0)
+    codes = codes_of(column)
+    # Weights are float64; a bucket has far fewer than 2^53 lines, so the counts are exact.
+    lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(column.dictionary) + 1)
+    names = column.dictionary.to_pylist()
+    return {(kind, name): int(count) for name, count in zip(names, lines[1:], strict=True) if count}
+
+
+def _profiles_per_value(source: str, attributes: pa.Table) -> dict[tuple[str, str, str], int]:
+    """How many profiles have each value of the text columns; columns of very many values are left out."""
+    found = {}
+    for name in attributes.column_names[1:]:
+        if not pa.types.is_string(attributes.schema.field(name).type):
+            continue
+        counts = attributes[name].drop_null().value_counts()
+        if len(counts) <= _MOST_VALUES:
+            for value, count in zip(
+                counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True
+            ):
+                found[source, name, value] = count
+    return found
+
+
+def _sum_into(mine: dict[Key, int], theirs: Mapping[Key, int]) -> None:
+    for name, count in theirs.items():
+        mine[name] = mine.get(name, 0) + count
