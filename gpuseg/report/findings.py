@@ -1,4 +1,4 @@
-"""The sentences at the top of the report, each read off segments.json, none computed anew."""
+"""The sentences at the top of the report, each read off the run's JSON files, none computed anew."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,10 +6,14 @@ from typing import Any
 
 from gpuseg.report import text
 from gpuseg.report.views import SegmentView, value_word
+from gpuseg.segments.naming import is_category, pretty
 
 # Below three points of difference between two shares, or half a standard deviation, there is no headline.
 _NOTABLE_GAP = 0.03
 _NOTABLE_EFFECT = 0.5
+_NOTABLE_TASTE = 0.05
+_OVERLAPPING = 0.25
+_MOST = 6
 
 
 @dataclass(frozen=True)
@@ -34,8 +38,10 @@ class Finding:
     colour: str | None
 
 
-def findings(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> list[Finding]:
-    """Return the headlines that the numbers support, at most four.
+def findings(
+    segments: Mapping[str, Any], views: Sequence[SegmentView], explanations: Mapping[str, Any] | None = None
+) -> list[Finding]:
+    """Return the headlines that the numbers support, at most six, about customers first and the method last.
 
     Parameters
     ----------
@@ -43,6 +49,8 @@ def findings(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> list[
         The content of segments.json.
     views : sequence of SegmentView
         Its segments.
+    explanations : mapping, optional
+        The content of explanations.json.
 
     Returns
     -------
@@ -55,11 +63,13 @@ def findings(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> list[
     quiet = _quietest(segments, named)
     found = [
         _most_valuable(named, word),
-        _largest(named),
-        _underspending(named, word, besides=quiet),
         _at_risk(quiet, segments, word),
+        _underspending(named, word, besides=quiet),
+        _largest(named),
+        _tastes(segments, named),
+        _how_sharp(segments, explanations or {}, several=len(named) > 1),
     ]
-    return [finding for finding in found if finding is not None]
+    return [finding for finding in found if finding is not None][:_MOST]
 
 
 def _most_valuable(views: Sequence[SegmentView], word: str) -> Finding | None:
@@ -68,18 +78,12 @@ def _most_valuable(views: Sequence[SegmentView], word: str) -> Finding | None:
         return None
     view, gap = best
     if max(gap, worst[1]) < _NOTABLE_GAP:
-        even = f"No segment's share of {word} is {_NOTABLE_GAP * 100:.0f} points or more from its share of customers."
+        even = f"Every segment's share of {word} is close to its share of customers."
         return Finding("Where the value is", ((even, False),), "Value is spread much as customers are.", None)
     if gap < _NOTABLE_GAP:
         return None
-    return Finding(
-        "Where the value is",
-        _brings(view, word, bring=" bring "),
-        f"That is {text.times((view.value_share or 0.0) / view.profile_share)} their share of customers."
-        if view.profile_share
-        else "",
-        view.colour,
-    )
+    detail = f"Each is worth {text.times(view.value_ratio)} the average customer." if view.value_ratio else ""
+    return Finding("Where the value is", _brings(view, word, bring=" bring "), detail, view.colour)
 
 
 def _largest(views: Sequence[SegmentView]) -> Finding:
@@ -89,8 +93,9 @@ def _largest(views: Sequence[SegmentView]) -> Finding:
         pieces = (" with data fall into one segment, ", False), (largest.short_name, True), (".", False)
         return Finding("One segment", (("All customers", True), *pieces), "", largest.colour)
     sentence = (
+        ("The largest group is ", False),
         (largest.short_name, True),
-        (" is the largest segment: ", False),
+        (": ", False),
         (text.count_of(largest.n_profiles, "customer"), True),
         (f", {text.percent(largest.profile_share)} of all.", False),
     )
@@ -112,28 +117,72 @@ def _at_risk(view: SegmentView | None, segments: Mapping[str, Any], word: str) -
     if view is None:
         return None
     feature = _recency(segments)
-    label, unit = str(feature["label"]), str(feature.get("unit") or "")
-    name = str(feature["name"])
-    own = text.quantity(view.content["features"][name].get("median"), unit=unit)
-    overall = text.quantity(feature.get("median"), unit=unit)
+    unit, name = str(feature.get("unit") or ""), str(feature["name"])
+    own, overall = (_whole(value) for value in (view.figure(name, "median"), feature.get("median")))
     sentence = (
         ("The ", False),
         (text.percent(view.profile_share), True),
         (" of customers in ", False),
         (view.short_name, True),
-        (" have been quiet the longest", False),
+        (" have been away the longest", False),
         (f"; they brought {text.percent(view.value_share)} of {word}." if view.value_share is not None else ".", False),
     )
-    detail = f"{text.capital(label)}: median {own}, against {overall} for all customers."
-    return Finding("Most at risk", sentence, detail, view.colour)
+    detail = f"Half of them have not bought for {own} {unit} or more; for all customers it is {overall}."
+    return Finding("Quiet or gone", sentence, detail, view.colour)
+
+
+def _tastes(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> Finding | None:
+    """The clearest liking of a segment for a category, if any is clear."""
+    found = []
+    for feature in segments["features"]:
+        name, overall = str(feature["name"]), text.finite(feature.get("mean"))
+        if not is_category(name, str(feature.get("unit"))) or not overall:
+            continue
+        for view in views:
+            effect, mine = view.figure(name, "effect_size") or 0.0, view.figure(name, "mean") or 0.0
+            if effect >= _NOTABLE_EFFECT and mine >= max(_NOTABLE_TASTE, 1.4 * overall):
+                found.append((effect, -view.segment_id, feature, view))
+    if not found:
+        return None
+    _, _, feature, view = max(found, key=lambda item: item[:2])
+    name, category = str(feature["name"]), pretty(str(feature["name"]).removeprefix("share_"))
+    sentence = (
+        (view.short_name, True),
+        (" stand out for ", False),
+        (category, True),
+        (f": {text.percent(view.figure(name, 'mean'))} of what they buy.", False),
+    )
+    return Finding(
+        "What they like", sentence, f"For the average customer it is {text.percent(feature.get('mean'))}.", view.colour
+    )
+
+
+def _how_sharp(segments: Mapping[str, Any], explanations: Mapping[str, Any], *, several: bool) -> Finding | None:
+    """How far the segments may be trusted: whether they overlap, or else how well a few rules tell them apart."""
+    choice = segments["choice"]
+    tried = choice.get("candidates") or ()
+    chosen: Mapping[str, Any] = next((c for c in tried if c.get("segments") == choice["segments"]), {})
+    apart, rules = text.finite(chosen.get("silhouette")), explanations.get("surrogate")
+    detail = ""
+    if rules and text.finite(rules.get("fidelity")) is not None:
+        detail = f"A few plain rules still give {text.percent(rules['fidelity'])} of customers the same segment."
+    if several and apart is not None and apart < _OVERLAPPING:
+        sentence = ("The segments shade into each other", True), (": use them as a scale, not as sealed boxes.", False)
+        return Finding("How sharp they are", sentence, detail, None)
+    if not detail or not several:
+        return None
+    sentence = ("A few plain rules tell the segments apart", True), (".", False)
+    return Finding("How sharp they are", sentence, detail.replace("still ", ""), None)
+
+
+def _whole(days: Any) -> str:
+    number = text.finite(days)
+    return text.count(number) if number is None or number >= 10 else text.quantity(number, unit="days")
 
 
 def _quietest(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> SegmentView | None:
-    name = _recency(segments).get("name")
-    effects = {
-        view.segment_id: text.finite(((view.content.get("features") or {}).get(name) or {}).get("effect_size"))
-        for view in views
-    }
+    name = str(_recency(segments).get("name"))
+    effects = {view.segment_id: view.figure(name, "effect_size") for view in views}
     quiet = max(views, key=lambda view: effects[view.segment_id] or 0.0)
     return quiet if (effects[quiet.segment_id] or 0.0) >= _NOTABLE_EFFECT else None
 

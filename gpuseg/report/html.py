@@ -7,6 +7,8 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gpuseg.report import pictures, text
+from gpuseg.report.data import overall_rows, privacy_rows, source_view
+from gpuseg.report.evidence import baseline_view, choice_view, rules_view
 from gpuseg.report.findings import findings
 from gpuseg.report.views import (
     SegmentView,
@@ -25,6 +27,7 @@ def render_report(
     segments: Mapping[str, Any],
     quality: Mapping[str, Any],
     provenance: Mapping[str, str],
+    explanations: Mapping[str, Any] | None = None,
 ) -> str:
     """Render the report of one run.
 
@@ -41,6 +44,8 @@ def render_report(
         The content of quality.json.
     provenance : mapping of str to str
         Label and text of each row of the footer, in order.
+    explanations : mapping, optional
+        The content of explanations.json; without it there are no rules and no comparison with RFM scores.
 
     Returns
     -------
@@ -59,15 +64,19 @@ def render_report(
     return environment.get_template("report.html.j2").render(
         title=title,
         head=_head(segments, quality),
-        findings=findings(segments, views),
+        findings=findings(segments, views, explanations),
         overview=_overview(segments, views),
         cards=cards(views, segments["features"]),
         # One segment is the average customer and differs from nobody.
         heatmap=heatmap(views, segments["features"]) if len(views) > 1 else None,
         legend=views,
         projection=_projection(segments, views),
-        choice=_choice(segments["choice"]),
-        sources=[_source(source, quality) for source in quality["sources"]],
+        choice=choice_view(segments["choice"]),
+        rules=rules_view(explanations or {}, views),
+        baseline=baseline_view(explanations or {}),
+        sources=[source_view(source, quality) for source in quality["sources"]],
+        privacy=privacy_rows(quality),
+        overall=overall_rows(quality),
         warnings=[str(warning) for warning in quality.get("warnings") or ()],
         glossary=glossary(segments["features"]),
         provenance=provenance,
@@ -102,11 +111,15 @@ def _overview(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> dict
     parts = [f"{v.name}: {text.percent(v.profile_share)} of customers" for v in views]
     if text.finite(segments.get("value_total")) is not None:
         word = value_word(segments)
-        parts = [f"{part}, {text.percent(v.value_share)} of {word}" for part, v in zip(parts, views, strict=True)]
+        parts = [
+            f"{part}, {text.percent(v.value_share)} of {word}, {text.money(v.value_each)} each"
+            for part, v in zip(parts, views, strict=True)
+        ]
+    average = text.finite(segments.get("value_per_profile"))
     return {
-        "beside": Markup(pictures.overview_beside(views)),
-        "above": Markup(pictures.overview_above(views)),
-        "alt": "Bars per segment. " + "; ".join(parts) + ".",
+        "broad": Markup(pictures.size_map(views, width=620, height=330, average=average)),
+        "narrow": Markup(pictures.size_map(views, width=340, height=300, average=average)),
+        "alt": "One block per segment. " + "; ".join(parts) + ".",
         "rows": numbers_table(views),
     }
 
@@ -123,52 +136,3 @@ def _projection(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> di
         "method": str(drawn.get("method") or "").upper(),
         "shares": " and ".join(shares),
     }
-
-
-def _choice(choice: Mapping[str, Any]) -> dict[str, Any]:
-    tried = sorted(choice.get("candidates") or (), key=lambda candidate: int(candidate["segments"]))
-    return {
-        "automatic": choice.get("requested") == "auto",
-        "segments": text.count_of(choice["segments"], "segment"),
-        "reason": text.sentence(str(choice.get("reason") or "")),
-        "svg": Markup(pictures.candidates(choice)) if tried else None,
-        "measure": pictures.measure_of(choice) if tried else "",
-        "any_refused": not all(candidate.get("accepted", True) for candidate in tried),
-        "rows": [
-            {
-                "segments": text.count(candidate["segments"]),
-                "silhouette": text.decimals(candidate.get("silhouette"), 3),
-                "inertia": text.decimals(candidate.get("inertia"), 1),
-                "smallest_share": text.percent(candidate.get("smallest_share")),
-                "accepted": "yes" if candidate.get("accepted", True) else "no",
-                "chosen": candidate["segments"] == choice["segments"],
-            }
-            for candidate in tried
-        ],
-    }
-
-
-def _source(source: Mapping[str, Any], quality: Mapping[str, Any]) -> dict[str, Any]:
-    name = str(source["name"])
-    nulls = {str(k): v for k, v in (source.get("null_counts") or {}).items() if v}
-    counted = {
-        "Files": "n_files",
-        "Rows read": "rows_read",
-        "Rows used": "rows_used",
-        "Rows left out as too late": "rows_after_as_of",
-        "Amounts rounded": "amounts_rounded",
-        "Ambiguous clock times": "times_ambiguous",
-        "Nonexistent clock times": "times_nonexistent",
-    }
-    rows = [("Customers", text.count((quality.get("profiles_per_source") or {}).get(name)))]
-    rows += [
-        (label, text.day(source.get(key))) for label, key in (("First day", "first_day"), ("Last day", "last_day"))
-    ]
-    rows += [(label, text.count(source.get(key))) for label, key in counted.items()]
-    rows += [("Empty values", ", ".join(f"{k}: {text.count(v)}" for k, v in nulls.items()) or "none")]
-    rows += [("Purpose", _words(source.get("purpose"))), ("Lawful basis", _words(source.get("lawful_basis")))]
-    return {"name": name, "kind": str(source["kind"]), "rows": rows}
-
-
-def _words(value: str | None) -> str:
-    return text.capital(value.replace("_", " ")) if value else "not stated"

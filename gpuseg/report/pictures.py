@@ -2,8 +2,6 @@
 
 import io
 import re
-import textwrap
-import unicodedata
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,13 +13,13 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch, Rectangle
-from matplotlib.ticker import MaxNLocator
 
 from gpuseg.report import text
 from gpuseg.report.colours import segment_colour
 from gpuseg.report.views import SegmentView
 
 _POINTS_SHOWN = 1500
+_LABEL_ROOM = 58.0
 # Stand-ins that become CSS variables, so that one picture serves light and dark paper.
 _INK, _MUTED, _LINE, _PAPER = "#010203", "#010204", "#010205", "#010206"
 _VARIABLES = {
@@ -33,28 +31,47 @@ _VARIABLES = {
 _MARKERS = ("o", "s", "^", "D")
 
 
-def overview_beside(views: Sequence[SegmentView]) -> str:
-    """Draw both shares per segment, names beside the bars, for a wide page."""
-    row = 52 if len(views) <= 12 else 44
-    with _figure(580, row * len(views) + 8) as (figure, axes):
-        for index, view in enumerate(views):
-            top = 4 + row * index
-            _chip(axes, view, x=2, y=top + row / 2 - 11)
-            axes.text(32, top + row / 2, _wrap(view.name, 23, lines=2), va="center", linespacing=1.15, **_plain(13))
-            _bars(axes, view, views, left=212, right=532, top=top + row / 2 - 15)
-        return _svg(figure, "overview-beside")
+def size_map(views: Sequence[SegmentView], *, width: int, height: int, average: float | None = None) -> str:
+    """Draw a block a segment: as wide as its share of customers, as high as a customer's value, so its area is value.
 
-
-def overview_above(views: Sequence[SegmentView]) -> str:
-    """Draw both shares per segment, names above the bars, for a telephone."""
-    row = 76
-    with _figure(340, row * len(views) + 2) as (figure, axes):
-        for index, view in enumerate(views):
-            top = row * index
-            _chip(axes, view, x=1, y=top + 4)
-            axes.text(34, top + 15.5, _wrap(view.name, 36, lines=1), va="center", **_plain(14))
-            _bars(axes, view, views, left=2, right=284, top=top + 32)
-        return _svg(figure, "overview-above")
+    Parameters
+    ----------
+    views : sequence of SegmentView
+    width, height : int
+        Of the picture, in CSS pixels at its natural size.
+    average : float, optional
+        Value of the average customer, drawn as a line.
+    """
+    shown = sorted(views, key=lambda view: (-(view.value_each or 0.0), view.segment_id))
+    has_value = any(view.value_each is not None for view in shown)
+    values = [view.value_each or 0.0 for view in shown] if has_value else [1.0] * len(shown)
+    low, high = min(*values, 0.0), max(*values, average or 0.0, 1e-9)
+    top, bottom, left, right = 26, height - 48, 2, width - 2
+    scale = (bottom - top) / (high - low)
+    zero = bottom + low * scale
+    with _figure(width, height) as (figure, axes):
+        x, taken = float(left), -100.0
+        for view, value in zip(shown, values, strict=True):
+            wide = (view.profile_share or 0.0) * (right - left)
+            axes.add_patch(Rectangle((x, zero - value * scale), wide, value * scale, fc=view.colour, ec=_PAPER, lw=1))
+            _chip(axes, view, x=x + wide / 2 - 11, y=height - 42, room=wide)
+            middle = _inside(x + wide / 2, width)
+            if has_value and middle - taken >= _LABEL_ROOM and wide >= 14:
+                at, colour = min(zero - value * scale, zero) - 9, _INK
+                line = None if average is None else zero - average * scale
+                # A line through a number cannot be read; a block this near the average is high enough for its label.
+                if line is not None and abs(at - line) < 10 and value * scale >= 24:
+                    at, colour = at + 20, view.text_colour
+                axes.text(middle, at, text.money(view.value_each), ha="center", va="center", **_plain(12, colour))
+                taken = middle
+            if wide >= 30:
+                share = text.percent(view.profile_share)
+                axes.text(x + wide / 2, height - 8, share, ha="center", va="center", **_plain(12, _MUTED))
+            x += wide
+        axes.plot([left, right], [zero, zero], color=_MUTED, linewidth=1)
+        if has_value and average is not None:
+            _average(axes, average, left=left, right=right, y=zero - average * scale)
+        return _svg(figure, f"size-map-{width}")
 
 
 def projection(points: Sequence[Sequence[float]], views: Sequence[SegmentView]) -> str:
@@ -83,42 +100,29 @@ def projection(points: Sequence[Sequence[float]], views: Sequence[SegmentView]) 
         return _svg(figure, "projection")
 
 
-def candidates(choice: Mapping[str, Any]) -> str:
-    """Draw the measure that decided over the candidate numbers of segments."""
-    tried = sorted(choice["candidates"], key=lambda candidate: int(candidate["segments"]))
-    measure = measure_of(choice)
+def curve(tried: Sequence[Mapping[str, Any]], choice: Mapping[str, Any], *, key: str, places: int) -> str:
+    """Draw one measure over the numbers of segments that were tried; the number in use is ringed and written out."""
     xs = [int(candidate["segments"]) for candidate in tried]
-    ys = [np.nan if (y := text.finite(c.get(measure))) is None else y for c in tried]
-    with _figure(420, 250) as (figure, axes):
+    ys = [np.nan if (y := text.finite(candidate.get(key))) is None else y for candidate in tried]
+    with _figure(300, 170) as (figure, axes):
         axes.set_axis_on()
-        axes.set_position((0.12, 0.21, 0.86, 0.75))
+        axes.set_position((0.04, 0.2, 0.92, 0.74))
         _use_data_limits(axes)
         axes.plot(xs, ys, color=_MUTED, linewidth=1.6, zorder=2)
         for x, y, candidate in zip(xs, ys, tried, strict=True):
             face = _MUTED if candidate.get("accepted", True) else _PAPER
-            if x == choice.get("segments"):
-                axes.plot([x], [y], "o", markersize=17, mfc="none", mec=_INK, mew=1.8, zorder=4)
-            axes.plot([x], [y], "o", markersize=8, mfc=face, mec=_MUTED, mew=1.6, zorder=3)
-        axes.margins(x=0.08, y=0.2)
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
-        axes.yaxis.set_major_locator(MaxNLocator(4))
-        if measure == "inertia":
-            axes.yaxis.set_major_formatter("{x:,.10g}")
-        axes.grid(axis="y", color=_LINE, linewidth=1)
-        axes.spines[:].set_visible(False)
-        axes.tick_params(length=0, pad=7, labelsize=13, labelcolor=_MUTED)
-        axes.set_xlabel("Number of segments", fontsize=13, color=_MUTED, labelpad=7)
-        return _svg(figure, "candidates")
-
-
-def measure_of(choice: Mapping[str, Any]) -> str:
-    """Return the measure that speaks for the choice: silhouette where it peaks there, or else inertia."""
-    peaks = {
-        int(candidate["segments"]): peak
-        for candidate in choice["candidates"]
-        if candidate.get("accepted", True) and (peak := text.finite(candidate.get("silhouette"))) is not None
-    }
-    return "silhouette" if peaks and peaks.get(choice["segments"]) == max(peaks.values()) else "inertia"
+            axes.plot([x], [y], "o", markersize=7, mfc=face, mec=_MUTED, mew=1.6, zorder=3)
+            if x == choice.get("segments") and not np.isnan(y):
+                axes.plot([x], [y], "o", markersize=15, mfc="none", mec=_INK, mew=1.8, zorder=4)
+                label = text.decimals(y, places)
+                axes.annotate(label, (x, y), (0, 14), textcoords="offset points", ha="center", **_plain(13))
+        axes.margins(x=0.1, y=0.35)
+        axes.set_xticks(xs)
+        axes.set_yticks([])
+        axes.spines[["left", "right", "top"]].set_visible(False)
+        axes.spines["bottom"].set_color(_LINE)
+        axes.tick_params(length=0, pad=5, labelsize=12 if len(xs) <= 12 else 8, labelcolor=_MUTED)
+        return _svg(figure, f"curve-{key}")
 
 
 def sampled(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
@@ -127,30 +131,25 @@ def sampled(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return [points[index * len(points) // size] for index in range(size)]
 
 
-def _bars(
-    axes: Axes, view: SegmentView, views: Sequence[SegmentView], *, left: float, right: float, top: float
-) -> None:
-    shares = [share for v in views for share in (v.profile_share, v.value_share) if share is not None]
-    low, high = min((*shares, 0.0)), max((*shares, 0.01))
-    scale = (right - left) / (high - low)
-    zero = left - low * scale
-    own = [(view.profile_share, 0.4), (view.value_share, 1.0)]
-    if all(v.value_share is None for v in views):
-        own = [(view.profile_share, 1.0)]
-        top += 8
-    for line, (share, alpha) in enumerate(own):
-        y, length = top + 16 * line, (share or 0.0) * scale
-        axes.add_patch(Rectangle((zero, y), length, 13, facecolor=view.colour, alpha=alpha, linewidth=0))
-        x = zero + max(length, 0.0) + 7
-        axes.text(x, y + 6.8, text.percent(share), va="center", **_plain(12, _INK if line else _MUTED))
-    axes.plot([zero, zero], [top - 3, top + 16 * len(own)], color=_MUTED, linewidth=1)
+def _chip(axes: Axes, view: SegmentView, *, x: float, y: float, room: float) -> None:
+    """The segment's number on its colour; only the number where room is short, nothing where there is none."""
+    middle = x + 11
+    if room >= 24:
+        box = FancyBboxPatch((x, y), 22, 22, boxstyle="round,pad=0,rounding_size=6", fc=view.colour, lw=0)
+        axes.add_patch(box)
+        label = _plain(12, view.text_colour)
+        axes.text(middle, y + 11.3, str(view.segment_id), va="center", ha="center", weight="bold", **label)
+    elif room >= 9:
+        axes.text(middle, y + 11.3, str(view.segment_id), va="center", ha="center", **_plain(12 if room >= 16 else 8))
 
 
-def _chip(axes: Axes, view: SegmentView, *, x: float, y: float) -> None:
-    box = FancyBboxPatch((x, y), 22, 22, boxstyle="round,pad=0,rounding_size=6", fc=view.colour, lw=0)
-    axes.add_patch(box)
-    label = _plain(12, view.text_colour)
-    axes.text(x + 11, y + 11.3, str(view.segment_id), va="center", ha="center", weight="bold", **label)
+def _average(axes: Axes, average: float, *, left: float, right: float, y: float) -> None:
+    axes.plot([left, right], [y, y], color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.text(right, y - 8, f"average {text.money(average)}", ha="right", va="center", **_plain(12))
+
+
+def _inside(x: float, width: float) -> float:
+    return min(max(x, _LABEL_ROOM / 2), width - _LABEL_ROOM / 2)
 
 
 def _mark(axes: Axes, number: int, *, x: float, y: float, size: float, colour: str) -> None:
@@ -166,15 +165,6 @@ def _use_data_limits(axes: Axes) -> None:
 def _plain(size: float, colour: str = _INK) -> dict[str, Any]:
     # A dollar sign in a name is no formula.
     return {"fontsize": size, "color": colour, "parse_math": False}
-
-
-def _wrap(name: str, width: int, *, lines: int) -> str:
-    wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in name)
-    narrowed = width // 2 if wide * 2 > len(name) else width
-    wrapped = textwrap.wrap(name, narrowed)
-    if len(wrapped) > lines:
-        wrapped = [*wrapped[: lines - 1], f"{wrapped[lines - 1][: narrowed - 1].rstrip()}…"]
-    return "\n".join(wrapped)
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import math
 from datetime import date
 from typing import Any
 
+from gpuseg.segments.naming import pretty, share_text
+
 NOTHING = "–"
 _MINUS = "\N{MINUS SIGN}"
 _MONTHS = (
@@ -33,18 +35,9 @@ def count_of(value: Any, noun: str) -> str:
 
 
 def percent(share: Any) -> str:
-    """Write a share between 0 and 1 as a percentage: whole, finer only where whole would mislead."""
+    """Write a share between 0 and 1 as a percentage, in the manner of the segment cards."""
     number = finite(share)
-    if number is None:
-        return NOTHING
-    size = abs(number) * 100
-    sign = _MINUS if number < 0 else ""
-    if 0 < size < 0.1:
-        return f"under {sign}0.1%"
-    if 99.9 < size < 100:
-        return f"over {sign}99.9%"
-    places = 1 if 0 < size < 0.95 or 99.5 <= size < 100 else 0
-    return f"{sign}{size:.{places}f}%"
+    return NOTHING if number is None else share_text(number).replace("-", _MINUS)
 
 
 def money(value: Any) -> str:
@@ -95,7 +88,7 @@ def signed(effect: Any) -> str:
 
 def times(ratio: float) -> str:
     """Write a ratio: 2.6 times, 14 times."""
-    return f"{_fixed(ratio, 1 if ratio < 10 else 0)} times"
+    return f"{_fixed(ratio, 1 if ratio < 10 else 0).removesuffix('.0')} times"
 
 
 def day(value: Any) -> str:
@@ -117,6 +110,11 @@ def method(value: str) -> str:
 def shortened(value: str, length: int) -> str:
     """Cut a text that is longer than `length` characters, with an ellipsis."""
     return value if len(value) <= length else f"{value[: length - 1].rstrip()}…"
+
+
+def label(value: str) -> str:
+    """Write a feature's label with a capital letter, and shouted words of the data as names."""
+    return capital(pretty(value))
 
 
 def capital(value: str) -> str:

@@ -1,4 +1,4 @@
-"""What the template shows of segments and features: numbers already written out, nothing computed but shares."""
+"""What the template shows of segments and features: numbers already written out, nothing computed anew."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -12,27 +12,27 @@ from gpuseg.report.colours import Cell, diverging, segment_colour, text_on
 _HEATMAP_ROWS = 20
 _ANNOTATED_COLUMNS = 12
 _NAMED_COLUMNS = 8
-_CARD_FEATURES = ("recency_days", "n_orders", "amount_per_order", "amount_sum")
+_CARD_FEATURES = ("recency_days", "n_orders", "gap_days_mean", "amount_per_order", "amount_sum")
 _EFFECT_LIMIT = 3.0
-_WINDOW = re.compile(r"_\d+d$")
+WINDOW = re.compile(r"_\d+d$")
 
 
 @dataclass(frozen=True)
 class SegmentView:
-    """One segment as it is shown everywhere: number, name, colour and its two shares.
+    """One segment as it is shown everywhere: number, name, colour and its figures.
 
     Parameters
     ----------
     segment_id : int
         The public id.
-    name, short_name, summary : str
+    name, short_name : str
         Words for people, not escaped; the short name is cut where a whole one would push the numbers away.
     colour, text_colour : str
         Hex colours of the segment and of text on it.
     n_profiles : int
         Customers in it.
-    profile_share, value_share, value_sum : float or None
-        Its part of the customers and of the value.
+    profile_share, value_share, value_sum, value_each, value_ratio : float or None
+        Its part of the customers and of the value, the value per customer, and that against the average.
     content : mapping
         The segment's entry of segments.json.
     """
@@ -40,14 +40,19 @@ class SegmentView:
     segment_id: int
     name: str
     short_name: str
-    summary: str
     colour: str
     text_colour: str
     n_profiles: int
     profile_share: float | None
     value_share: float | None
     value_sum: float | None
+    value_each: float | None
+    value_ratio: float | None
     content: Mapping[str, Any]
+
+    def figure(self, name: str, statistic: str) -> float | None:
+        """One figure of a feature: `mean`, `median` or `effect_size`."""
+        return text.finite(((self.content.get("features") or {}).get(name) or {}).get(statistic))
 
 
 def segment_views(segments: Mapping[str, Any]) -> list[SegmentView]:
@@ -62,13 +67,14 @@ def segment_views(segments: Mapping[str, Any]) -> list[SegmentView]:
                 segment_id=number,
                 name=name,
                 short_name=text.shortened(name, 60),
-                summary=str(entry.get("summary") or ""),
                 colour=colour,
                 text_colour=text_on(colour),
                 n_profiles=int(entry["n_profiles"]),
                 profile_share=text.finite(entry.get("profile_share")),
                 value_share=text.finite(entry.get("value_share")),
                 value_sum=text.finite(entry.get("value_sum")),
+                value_each=text.finite(entry.get("value_per_profile")),
+                value_ratio=text.finite(entry.get("value_ratio")),
                 content=entry,
             )
         )
@@ -84,17 +90,14 @@ def value_word(segments: Mapping[str, Any]) -> str:
 
 
 def numbers_table(views: Sequence[SegmentView]) -> list[dict[str, Any]]:
-    """Return the rows of the table beside the overview picture."""
+    """Return the rows of the table beside the map of segments."""
     return [
         {
             "segment": view,
             "n_profiles": text.count(view.n_profiles),
             "profile_share": text.percent(view.profile_share),
-            "value_sum": text.money(view.value_sum),
             "value_share": text.percent(view.value_share),
-            "value_each": text.money(view.value_sum / view.n_profiles)
-            if view.value_sum is not None and view.n_profiles
-            else text.NOTHING,
+            "value_each": text.money(view.value_each),
         }
         for view in views
     ]
@@ -113,7 +116,13 @@ def cards(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]]) -
             "value_share": text.percent(view.value_share),
             "profile_width": _width(view.profile_share),
             "value_width": _width(view.value_share),
+            "headline": str(view.content.get("headline") or view.content.get("summary") or ""),
+            "told": _told(view.content),
             "apart": [_apart(item, by_name, limit=limit) for item in view.content.get("distinguishing") or ()],
+            "actions": [
+                {"text": str(action["text"]), "because": str(action["because"])}
+                for action in view.content.get("actions") or ()
+            ],
             "typical": _typical(view, by_name),
         }
         for view in views
@@ -122,24 +131,20 @@ def cards(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]]) -
 
 def heatmap(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """Return the heatmap: features with the largest effects first, one cell per segment."""
-    effects = {str(f["name"]): [_effect(view, str(f["name"])) for view in views] for f in features}
+    effects = {str(f["name"]): [view.figure(str(f["name"]), "effect_size") for view in views] for f in features}
     strength = {name: max((abs(e) for e in row if e is not None), default=-1.0) for name, row in effects.items()}
     ranked = sorted((name for name in strength if strength[name] >= 0), key=lambda name: -strength[name])
-    labels = {str(feature["name"]): text.capital(str(feature["label"])) for feature in features}
+    labels = {str(feature["name"]): text.label(str(feature["label"])) for feature in features}
     limit = min(max((*strength.values(), 1.0)), _EFFECT_LIMIT)
+    rows = [
+        {"name": name, "label": labels[name], "cells": [_cell(effect, limit) for effect in effects[name]]}
+        for name in _most_telling(ranked)
+    ]
     return {
-        "rows": [
-            {
-                "name": name,
-                "label": labels[name],
-                "cells": [_cell(effect, limit) for effect in effects[name]],
-            }
-            for name in _most_telling(ranked)
-        ],
-        "n_features": len(ranked),
+        "rows": rows,
+        "is_cut": len(ranked) > len(rows),
         "annotated": len(views) <= _ANNOTATED_COLUMNS,
         "named": len(views) <= _NAMED_COLUMNS,
-        "limit": f"{limit:.1f}".removesuffix(".0"),
     }
 
 
@@ -148,17 +153,24 @@ def glossary(features: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
     return [
         {
             "name": str(feature["name"]),
-            "label": text.capital(str(feature["label"])),
+            "label": text.label(str(feature["label"])),
             "family": str(feature.get("family") or text.NOTHING),
             "unit": str(feature.get("unit") or text.NOTHING),
             "mean": _quantity(feature, feature.get("mean")),
             "median": _quantity(feature, feature.get("median")),
-            "transform": "as it is" if feature.get("transform") == "none" else str(feature.get("transform")),
+            "transform": {"none": "as it is", "log1p": "logarithm"}.get(
+                str(feature.get("transform")), str(feature.get("transform"))
+            ),
             "used": "yes" if feature.get("used", True) else "no",
-            "weight": f"{float(feature.get('weight', 1.0)):g}",
+            "weight": text.quantity(feature.get("weight", 1.0), unit=""),
         }
         for feature in features
     ]
+
+
+def _told(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    titles = (("Who they are", "who"), ("What they do", "does"), ("What they are worth", "worth"))
+    return [(title, str(content[key])) for title, key in titles if content.get(key)]
 
 
 def _apart(item: Mapping[str, Any], features: Mapping[str, Mapping[str, Any]], *, limit: float) -> dict[str, str]:
@@ -167,7 +179,6 @@ def _apart(item: Mapping[str, Any], features: Mapping[str, Mapping[str, Any]], *
     label = str(features[name]["label"]) if name in features else name
     return {
         "phrase": text.capital(str(item.get("phrase") or f"{item.get('direction', '')} {label}".strip())),
-        "effect": text.signed(effect),
         "side": "higher" if (effect or 0.0) >= 0 else "lower",
         "width": f"{min(abs(effect or 0.0), limit) / limit * 50:.1f}",
     }
@@ -177,7 +188,7 @@ def _typical(view: SegmentView, features: Mapping[str, Mapping[str, Any]]) -> li
     own = view.content.get("features") or {}
     return [
         {
-            "label": text.capital(str(features[name]["label"])),
+            "label": text.label(str(features[name]["label"])),
             "median": _quantity(features[name], own[name].get("median")),
             "overall": _quantity(features[name], features[name].get("median")),
         }
@@ -188,17 +199,13 @@ def _typical(view: SegmentView, features: Mapping[str, Mapping[str, Any]]) -> li
 
 def _most_telling(ranked: Sequence[str]) -> list[str]:
     # Further windows of a figure give way to figures that would not be shown at all.
-    strongest = {_WINDOW.sub("", name): name for name in reversed(ranked)}.values()
+    strongest = {WINDOW.sub("", name): name for name in reversed(ranked)}.values()
     kept = {*sorted(ranked, key=lambda name: name not in strongest)[:_HEATMAP_ROWS]}
     return [name for name in ranked if name in kept]
 
 
 def _cell(effect: float | None, limit: float) -> dict[str, str | Cell]:
     return {"effect": text.signed(effect), "paint": diverging(effect, limit=limit)}
-
-
-def _effect(view: SegmentView, name: str) -> float | None:
-    return text.finite(((view.content.get("features") or {}).get(name) or {}).get("effect_size"))
 
 
 def _quantity(feature: Mapping[str, Any], value: Any) -> str:

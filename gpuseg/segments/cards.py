@@ -10,15 +10,16 @@ import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.matrix.transform import feature_values
+from gpuseg.segments.facts import DECIDING, facts_of
 from gpuseg.segments.model import Model
-from gpuseg.segments.naming import phrase, summary, tastes
+from gpuseg.segments.naming import tastes
+from gpuseg.segments.phrases import distinguishing
+from gpuseg.segments.stories import story
 from gpuseg.segments.totals import Totals
 
 VALUE_FEATURE = "amount_sum"
 _PROJECTED_POINTS = 1_500
 _PROJECTION_ROWS = 16_384
-_MOST_TRAITS = 5
-_CLEAR_EFFECT = 0.25
 
 
 def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str) -> dict[str, Any]:
@@ -38,11 +39,12 @@ def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str
         JSON values; effect sizes are differences of means of the scaled matrix columns, in standard deviations.
     """
     n_assigned = int(totals.counts.sum())
+    features = [_feature(item, model, totals) for item in model.features]
     cards = segment_cards(model, totals)
-    for card, name in zip(cards, model.names, strict=True):
-        card["name"] = name
-        card["summary"] = summary(card)
+    for card, name, facts in zip(cards, model.names, facts_of(cards), strict=True):
+        card |= {"name": name} | story(card, features, facts)
     value = totals.sums.get(VALUE_FEATURE)
+    value_total = fsum(value) if value is not None else None
     return {
         "format": 1,
         "method": model.method,
@@ -53,9 +55,10 @@ def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str
         "n_no_data": totals.n_no_data,
         "n_segments": model.n_segments,
         "value_feature": VALUE_FEATURE if value is not None else None,
-        "value_total": fsum(value) if value is not None else None,
+        "value_total": value_total,
+        "value_per_profile": value_total / n_assigned if value_total is not None and n_assigned else None,
         "choice": dict(model.choice),
-        "features": [_feature(item, model, totals) for item in model.features],
+        "features": features,
         "segments": cards,
         "projection": _projection(model, totals.sample),
     }
@@ -69,7 +72,7 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
     model : Model
     totals : Totals
     medians : bool, default True
-        Whether to take medians, the dearest of all figures; without they are None.
+        Whether to take all medians, the dearest of all figures; without, only those that decide about names are taken.
     """
     effects = _effects(model)
     features = [_feature(item, model, totals) for item in model.features]
@@ -119,7 +122,8 @@ def _card(
     value = totals.sums.get(VALUE_FEATURE)
     value_total = fsum(value) if value is not None else 0.0
     rows = as_arrow(as_numpy(totals.sample["segment_id"]) == segment)
-    middle = _medians(totals.sample.filter(rows), [feature["name"] for feature in features]) if medians else {}
+    wanted = [feature["name"] for feature in features if medians or feature["name"] in DECIDING]
+    middle = _medians(totals.sample.filter(rows), wanted)
     figures = {}
     for feature in features:
         name = feature["name"]
@@ -128,18 +132,26 @@ def _card(
             "mean": float(totals.sums[name][segment] / known) if known else None,
             "median": middle.get(name),
             "effect_size": float(effects[name][segment]) if name in effects else None,
+            "n_known": known,
         }
+    n_profiles, profile_share = int(totals.counts[segment]), float(totals.counts[segment] / totals.counts.sum())
+    value_share = float(value[segment] / value_total) if value is not None and value_total else None
+    ratio = value_share / profile_share if value_share is not None and profile_share and value_total > 0 else None
     return {
         "segment_id": segment,
         "name": "",
+        "headline": "",
         "summary": "",
-        "n_profiles": int(totals.counts[segment]),
-        "profile_share": float(totals.counts[segment] / totals.counts.sum()),
+        "n_profiles": n_profiles,
+        "profile_share": profile_share,
         "value_sum": float(value[segment]) if value is not None else None,
-        "value_share": float(value[segment] / value_total) if value is not None and value_total else None,
+        "value_share": value_share,
+        "value_per_profile": float(value[segment]) / n_profiles if value is not None and n_profiles else None,
+        "value_ratio": ratio,
+        "value_change": None if ratio is None else ratio - 1.0,
         "features": figures,
         "tastes": tastes(figures, features),
-        "distinguishing": _distinguishing(figures, features),
+        "distinguishing": distinguishing(figures, features, n_profiles=n_profiles),
     }
 
 
@@ -150,30 +162,6 @@ def _medians(table: pa.Table, names: Sequence[str]) -> dict[str, float | None]:
         present = values[~np.isnan(values)]
         found[name] = float(np.median(present)) if present.size else None
     return found
-
-
-def _distinguishing(
-    figures: Mapping[str, Mapping[str, Any]], features: Sequence[Mapping[str, Any]]
-) -> list[dict[str, Any]]:
-    """The clearest differences from everyone, at most one for each figure over all its windows."""
-    ranked = sorted(
-        (feature for feature in features if figures[feature["name"]]["effect_size"] is not None),
-        key=lambda feature: -abs(figures[feature["name"]]["effect_size"]),
-    )
-    traits: dict[str, dict[str, Any]] = {}
-    for feature in ranked:
-        figure = figures[feature["name"]]
-        base = feature["name"].rpartition("_")[0] if feature["name"].endswith("d") else feature["name"]
-        stem = base if any(other["name"] == base for other in features) else feature["name"]
-        if abs(figure["effect_size"]) < _CLEAR_EFFECT or stem in traits or len(traits) >= _MOST_TRAITS:
-            continue
-        traits[stem] = {
-            "feature": feature["name"],
-            "direction": "higher" if figure["effect_size"] > 0 else "lower",
-            "effect_size": figure["effect_size"],
-            "phrase": phrase(feature, figure["mean"]),
-        }
-    return list(traits.values())
 
 
 def _projection(model: Model, sample: pa.Table) -> dict[str, Any] | None:

@@ -11,12 +11,19 @@ _SHOWN = ("recency_days", "n_orders", "amount_sum", "amount_per_order", "n_activ
 
 
 def card_text(card: Mapping[str, Any], features: Sequence[Mapping[str, Any]]) -> str:
-    """One card: name, summary, what sets the segment apart, and typical figures."""
+    """One card: name, summary, worth, what sets the segment apart, what to try, and typical figures."""
     title = f"{card['segment_id']}  {card['name']}"
     lines = [title, "-" * len(title), fill(card["summary"], _WIDTH)]
+    if card.get("worth"):
+        lines += ["Worth:", fill(card["worth"], _WIDTH, initial_indent="  ", subsequent_indent="  ")]
     if card["distinguishing"]:
         lines.append("What sets it apart:")
         lines += [f"  {trait['effect_size']:+.1f}  {trait['phrase']}" for trait in card["distinguishing"]]
+    if card.get("actions"):
+        lines.append("What to try:")
+        for action in card["actions"]:
+            text = f"{action['text']} Why: {action['because']}."
+            lines.append(fill(text, _WIDTH, initial_indent="  ", subsequent_indent="    "))
     known = {feature["name"]: feature for feature in features}
     shown = [known[name] for name in _SHOWN if name in known]
     if shown:

@@ -56,9 +56,18 @@ def make_segment(number: int, row: tuple[Any, ...], features: list[dict[str, Any
         direction = "higher" if effect > 0 else "lower"
         phrase = PHRASES[direction].format(f["label"])
         distinguishing.append({"feature": f["name"], "direction": direction, "effect_size": effect, "phrase": phrase})
+    ratio = value_share / (size / n)
     return {
         **{"segment_id": number, "name": name, "n_profiles": size, "profile_share": size / n},
+        "headline": f"{name} come to the shop in a manner of their own.",
         "summary": f"{name} come to the shop in a manner of their own. Half of them came in the last week.",
+        "who": "Half of them came in the last week.",
+        "does": "They come and buy.",
+        "worth": "They are worth what they spend.",
+        "actions": [{"text": "Consider asking them.", "because": "they know"}],
+        "value_per_profile": value_share * 4596039.58 / size,
+        "value_ratio": ratio,
+        "value_change": ratio - 1,
         "value_sum": value_share * 4596039.58,
         "value_share": value_share,
         "features": own,
@@ -106,7 +115,7 @@ def make_segments(*, n_segments: int = 6, n_features: int = 13, n_points: int = 
     return {
         **{"format": 1, "method": "kmeans", "as_of": "2018-01-01", "timezone": "America/New_York"},
         **{"n_profiles": n, "n_assigned": n, "n_no_data": 0, "n_segments": n_segments},
-        **{"value_feature": "amount_sum", "value_total": 4596039.58},
+        **{"value_feature": "amount_sum", "value_total": 4596039.58, "value_per_profile": 4596039.58 / n},
         "choice": {
             **{"requested": "auto", "segments": n_segments},
             "reason": f"{n_segments} segments have the highest silhouette of those with 1% of customers in each.",
@@ -147,6 +156,36 @@ def make_quality() -> dict[str, Any]:
     }
 
 
+def make_explanations(segments: dict[str, Any]) -> dict[str, Any]:
+    """Build an explanations.json for a segments.json."""
+    rule = {"conditions": [], "text": "at least 15 orders, and last bought 9 days ago or less", "n_profiles": 300}
+    return {
+        "format": 1,
+        "surrogate": {
+            **{"max_depth": 4, "n_leaves": 9, "fidelity": 0.914, "n_profiles": 2469, "n_held_out": 617},
+            "segments": [
+                {
+                    **{"segment_id": entry["segment_id"], "precision": 0.93, "coverage": 0.88},
+                    "rules": [rule | {"precision": 0.95 - part / 50, "coverage": 0.5} for part in range(3)],
+                }
+                for entry in segments["segments"]
+            ],
+        },
+        "baseline": {
+            **{"method": "rfm_quintiles", "n_groups": 6, "n_profiles": 2469},
+            "features": [
+                {
+                    **{"feature": f["name"], "label": f["label"], "unit": f["unit"]},
+                    **{"segments": 0.71 - number / 50, "baseline": 0.52 - number / 50},
+                }
+                for number, f in enumerate(segments["features"])
+            ],
+            **{"segments_mean": 0.473, "baseline_mean": 0.334, "better": [], "worse": []},
+            "finding": "the segments tell customers apart better than RFM scores",
+        },
+    }
+
+
 PROVENANCE = {"gpuseg": "0.1.0", "Engine": "cpu, 2 threads", "Seed": "0", "Created": "2026-01-05 10:00 UTC"}
 
 
@@ -169,3 +208,8 @@ def provenance() -> dict[str, str]:
 def build() -> Any:
     """Builder of segments.json for other numbers of segments, features and points."""
     return make_segments
+
+
+@pytest.fixture
+def explanations(segments: dict[str, Any]) -> dict[str, Any]:
+    return make_explanations(segments)

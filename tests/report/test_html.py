@@ -43,7 +43,7 @@ class Page(HTMLParser):
 
     @property
     def text(self) -> str:
-        return re.sub(r"\s+", " ", "".join(self.pieces))
+        return re.sub(r"\s+", " ", " ".join(self.pieces)).replace(" .", ".").replace(" ,", ",").replace(" :", ":")
 
     def tags(self, name: str) -> list[dict[str, str | None]]:
         return [attributes for tag, attributes in self.elements if tag == name]
@@ -63,9 +63,10 @@ def render(quality: dict[str, Any], provenance: dict[str, str]) -> Any:
 
 @pytest.fixture
 def no_value(segments: dict[str, Any]) -> dict[str, Any]:
-    segments["value_feature"] = segments["value_total"] = None
+    segments["value_feature"] = segments["value_total"] = segments["value_per_profile"] = None
     for segment in segments["segments"]:
-        segment["value_sum"] = segment["value_share"] = None
+        for name in ("value_sum", "value_share", "value_per_profile", "value_ratio", "value_change"):
+            segment[name] = None
     return segments
 
 
@@ -78,12 +79,13 @@ def test_every_section_shows_its_numbers(render: Any, segments: dict[str, Any]) 
         "4.6 million",
         "1 January 2018",
         "The 18% of customers in Frequent big-basket shoppers bring 47% of sales.",
-        "2.6 times their share",
-        "Occasional small-basket shoppers is the largest segment: 800 customers, 32% of all.",
+        "Each is worth 2.6 times the average customer.",
+        "The largest group is Occasional small-basket shoppers: 800 customers, 32% of all.",
         "The 32% of customers in Occasional small-basket shoppers bring only 12% of sales.",
-        "The 5% of customers in Lapsed shoppers have been quiet the longest; they brought 1% of sales.",
-        "2,160,139",
+        "The 4.9% of customers in Lapsed shoppers have been away the longest; they brought 1% of sales.",
         "4,865.18",
+        "They are worth what they spend.",
+        "Consider asking them. Why: they know.",
         "Has 2.3 times the total spent of the average customer",
         "+3.4",
         "−2.6",
@@ -117,18 +119,27 @@ def test_input_is_left_alone(render: Any, segments: dict[str, Any]) -> None:
 def test_text_from_data_is_escaped(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
     hostile = "<script>alert('1')</script> share_A&B \" onload=x {{ 7*7 }}"
     first = segments["segments"][0]
-    first["name"] = first["summary"] = first["distinguishing"][0]["phrase"] = hostile
+    first["name"] = first["headline"] = first["who"] = first["distinguishing"][0]["phrase"] = hostile
+    first["actions"] = [{"text": hostile, "because": hostile}]
     segments["features"][0] |= {"label": hostile, "name": hostile, "unit": hostile, "family": hostile}
     segments["choice"]["reason"] = segments["timezone"] = segments["method"] = hostile
     quality["warnings"] = [hostile]
     quality["sources"][0] |= {"name": hostile, "kind": hostile, "purpose": hostile, "null_counts": {hostile: 1}}
-    html = render(segments, title=hostile, provenance={hostile: hostile})
+    quality["sources"][0] |= {hostile: hostile}
+    quality[hostile] = {hostile: [hostile]}
+    html = render(segments, title=hostile, provenance={hostile: hostile}, explanations=hostile_explanations(hostile))
     page = Page(html)
     assert not page.tags("script")
     assert "<script" not in html
     assert "share_A&B " not in html
     assert page.text.count(hostile) > 10
     assert not any(name.startswith("on") for _, attributes in page.elements for name in attributes)
+
+
+def hostile_explanations(text: str) -> dict[str, Any]:
+    rules = {"segment_id": 0, "rules": [{"text": text}]}
+    row = {"feature": text, "label": text, "segments": 0.1, "baseline": 0.1}
+    return {"surrogate": {"segments": [rules]}, "baseline": {"finding": text, "features": [row]}}
 
 
 def test_nothing_is_loaded_from_elsewhere(render: Any, segments: dict[str, Any]) -> None:
@@ -150,9 +161,9 @@ def test_page_is_accessible(render: Any, segments: dict[str, Any]) -> None:
     assert page.headings.count(1) == 1
     assert all(later <= earlier + 1 for earlier, later in zip(page.headings, page.headings[1:], strict=False))
     pictures = [attributes for _, attributes in page.elements if attributes.get("role") == "img"]
-    assert len(pictures) == 3
+    assert len(pictures) == 4
     assert all(attributes["aria-label"] for attributes in pictures)
-    assert "Lapsed shoppers: 5% of customers, 1% of sales" in (pictures[0]["aria-label"] or "")
+    assert "Lapsed shoppers: 4.9% of customers, 1% of sales, 383.00 each" in (pictures[0]["aria-label"] or "")
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
     assert len(ids) == len(set(ids))
     targets = {(a["href"] or "")[1:] for a in page.tags("a")}
@@ -162,8 +173,8 @@ def test_page_is_accessible(render: Any, segments: dict[str, Any]) -> None:
 def test_without_value(render: Any, no_value: dict[str, Any]) -> None:
     page = Page(render(no_value))
     assert "sales" not in page.text
-    assert "Size of each segment" in page.text
-    assert "is the largest segment" in page.text
+    assert "The map of segments" in page.text
+    assert "The largest group is" in page.text
 
 
 def test_value_of_another_kind_keeps_its_label(render: Any, segments: dict[str, Any]) -> None:
@@ -175,7 +186,7 @@ def test_even_value_makes_no_headline_of_a_segment(render: Any, segments: dict[s
     for segment in segments["segments"]:
         segment["value_share"] = segment["profile_share"] + 0.01
     text = Page(render(segments)).text
-    assert "No segment's share of sales is 3 points or more from its share of customers." in text
+    assert "Every segment's share of sales is close to its share of customers." in text
     assert "bring only" not in text
 
 
@@ -191,7 +202,7 @@ def test_any_number_of_segments(render: Any, build: Any, n_segments: int) -> Non
 def test_many_features_are_cut_to_the_strongest(render: Any, build: Any) -> None:
     html = render(build(n_segments=30, n_features=200, n_points=50_000))
     page = Page(html)
-    assert "Shown are 20 of 200 features" in page.text
+    assert "Shown is what differs most." in page.text
     assert "share_category_199" in page.text
     assert len(html.encode()) < 1_000_000
 
@@ -230,12 +241,75 @@ def test_one_candidate(render: Any, segments: dict[str, Any], silhouette: float 
     assert "6 (in use)" in Page(render(segments)).text
 
 
-def test_choice_shows_the_measure_that_decided(render: Any, segments: dict[str, Any]) -> None:
-    assert "Silhouette: the higher" in Page(render(segments)).text
-    segments["choice"] |= {"segments": 4, "reason": "from 4 on, more segments hardly make the groups tighter"}
+def test_every_measure_has_a_curve_and_a_column(render: Any, segments: dict[str, Any]) -> None:
+    for candidate in segments["choice"]["candidates"]:
+        candidate |= {
+            "prediction_strength": 0.81,
+            "davies_bouldin": None,
+            "stability": 0.92,
+            "calinski_harabasz": 812.4,
+        }
+    segments["choice"]["reason"] = "from 4 on, more segments hardly make the groups tighter"
+    page = Page(render(segments))
+    charts = [a["aria-label"] or "" for a in page.tags("div") if "Line chart" in (a.get("aria-label") or "")]
+    assert len(charts) == 5
+    assert "Davies-Bouldin" not in page.text
+    for expected in ("Prediction strength", "0.810", "Stability", "0.920", "812", "Silhouette", "Inertia"):
+        assert expected in page.text, expected
+    assert "From 4 on, more segments hardly make the groups tighter." in page.text
+
+
+def test_rules_and_baseline(render: Any, segments: dict[str, Any], explanations: dict[str, Any]) -> None:
+    page = Page(render(segments, explanations=explanations))
+    assert page.section("rules")
+    assert page.section("baseline")
+    for expected in (
+        "gives 91% of them the same segment",
+        "617 customers it had not seen",
+        "At least 15 orders, and last bought 9 days ago or less. Right: 95%.",
+        "The widest of several rules.",
+        "The segments tell customers apart better than RFM scores.",
+        "these segments, 47% on average",
+        "RFM groups, 33%",
+        "A few plain rules give 91% of customers the same segment.",
+    ):
+        assert expected in page.text, expected
+
+
+@pytest.mark.parametrize("explanations", [None, {}, {"surrogate": None, "baseline": None}])
+def test_without_explanations_their_sections_stay_away(
+    render: Any, segments: dict[str, Any], explanations: dict[str, Any] | None
+) -> None:
+    page = Page(render(segments, explanations=explanations))
+    assert not page.section("rules")
+    assert not page.section("baseline")
+
+
+def test_overlapping_segments_are_told(render: Any, segments: dict[str, Any]) -> None:
+    assert "shade into each other" not in Page(render(segments)).text
+    for candidate in segments["choice"]["candidates"]:
+        candidate["silhouette"] = 0.1
+    assert "The segments shade into each other" in Page(render(segments)).text
+
+
+def test_a_clear_taste_makes_a_headline(render: Any, segments: dict[str, Any]) -> None:
+    taste = {"mean": 0.4, "median": 0.4, "effect_size": 1.8}
+    segments["segments"][3]["features"]["share_produce"] = taste
+    assert "Fresh-food top-up shoppers stand out for produce: 40% of what they buy." in Page(render(segments)).text
+
+
+def test_three_to_six_findings(render: Any, segments: dict[str, Any], explanations: dict[str, Any]) -> None:
+    for given in (None, explanations):
+        html = render(segments, explanations=given)
+        assert 3 <= html.count('class="panel finding"') <= 6
+
+
+def test_unknown_keys_of_quality_are_shown(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
+    quality["sources"][0] |= {"rows_quarantined": 17, "consent_missing": 41, "reasons": {"bad_amount": 3}}
+    quality["group_floor"] = 10
     text = Page(render(segments)).text
-    assert "Inertia: the lower" in text
-    assert "From 4 on, more segments hardly make the groups tighter." in text
+    for expected in ("Rows quarantined 17", "Consent missing 41", "bad amount: 3", "Group floor 10"):
+        assert expected in text, expected
 
 
 def test_no_warnings(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:

@@ -69,15 +69,16 @@ def test_signs_follow_the_planted_groups(planted, together):
         assert np.sign(lapsed["features"][name]["effect_size"]) == -sign
     assert "lapsed" in lapsed["name"].lower()
     assert "lapsed" not in loyal["name"].lower()
+    assert all(len(card["name"].split()) <= 5 for card in (loyal, lapsed))
     assert lapsed["tastes"] == ["Bread"]
 
 
-def test_what_sets_apart_is_clear_ordered_and_once_a_figure(planted):
+def test_what_sets_apart_is_clear_and_once_a_figure(planted):
     for card in planted.segments["segments"]:
         traits = card["distinguishing"]
         assert 1 <= len(traits) <= 5
         sizes = [abs(trait["effect_size"]) for trait in traits]
-        assert sizes == sorted(sizes, reverse=True)
+        assert sizes[0] >= 0.7 * max(sizes)
         assert min(sizes) >= 0.25
         stems = [trait["feature"].removesuffix("_30d").removesuffix("_90d").removesuffix("_365d") for trait in traits]
         assert len(set(stems)) == len(stems)
@@ -87,10 +88,42 @@ def test_what_sets_apart_is_clear_ordered_and_once_a_figure(planted):
             assert trait["direction"] == ("higher" if effect > 0 else "lower")
 
 
-def test_summaries_repeat_the_figures(planted):
+def test_phrases_say_the_direction_of_their_effect(planted):
+    content = planted.segments
+    overall = {feature["name"]: feature for feature in content["features"]}
+    for card in content["segments"]:
+        for trait in card["distinguishing"]:
+            name, statistic = trait["feature"], trait["statistic"]
+            assert trait["value"] == card["features"][name][statistic]
+            assert trait["overall"] == overall[name][statistic]
+            assert (trait["value"] > trait["overall"]) == (trait["direction"] == "higher")
+
+
+def test_headlines_repeat_the_figures(planted):
     for card in planted.segments["segments"]:
-        assert card["summary"].startswith(f"{card['profile_share']:.0%} of customers, bringing ")
-        assert card["distinguishing"][0]["phrase"] in card["summary"]
+        assert card["headline"].startswith(f"{card['profile_share']:.0%} of customers bring ")
+        assert card["summary"].startswith(card["headline"])
+        assert 1 <= len(card["actions"]) <= 2
+        assert card["who"]
+        assert card["does"]
+        assert card["worth"]
+
+
+def test_what_a_customer_is_worth(planted, together):
+    content = planted.segments
+    assert content["value_per_profile"] == pytest.approx(together["amount_sum"].mean())
+    for card in content["segments"]:
+        mine = together.loc[together["segment_id"] == card["segment_id"], "amount_sum"].mean()
+        assert card["value_per_profile"] == pytest.approx(mine)
+        assert card["value_ratio"] == pytest.approx(mine / content["value_per_profile"])
+        assert card["value_change"] == pytest.approx(card["value_ratio"] - 1)
+
+
+def test_known_values_are_counted(planted, together):
+    for card in planted.segments["segments"]:
+        mine = together[together["segment_id"] == card["segment_id"]]
+        for name, figure in card["features"].items():
+            assert figure["n_known"] == mine[name].notna().sum()
 
 
 def test_the_projection_is_a_picture_of_some_profiles(planted):
@@ -114,5 +147,7 @@ def test_a_card_as_text(planted):
     assert lines[0] == f"1  {content['segments'][1]['name']}"
     assert lines[1] == "-" * len(lines[0])
     assert "What sets it apart:" in lines
+    assert "What to try:" in lines
+    assert "Worth:" in lines
     assert sum(line.startswith("  days since the last purchase ") for line in lines) == 1
     assert max(map(len, lines)) <= 110

@@ -2,87 +2,189 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuseg.segments.naming import amount_text, name_segments, phrase, pretty, share_text, summary, tastes
+from gpuseg.segments.facts import DECIDING, facts_of, state
+from gpuseg.segments.naming import amount_text, name_segments, pretty, share_text, tastes
 
-NAMED_BY = ("recency_days", "n_orders", "amount_per_order", "amount_sum")
+# What everyone does, in a segment large enough to make the average.
+EVERYONE = {
+    "recency_days": 20.0,
+    "n_orders": 20.0,
+    "gap_days_mean": 15.0,
+    "tenure_days": 300.0,
+    "amount_per_order": 30.0,
+    "share_Wine": 0.1,
+}
 
 
-def card(*, tastes=(), distinguishing=(), **effects):
-    return {
-        "features": {name: {"effect_size": effect, "mean": 1.0} for name, effect in effects.items()},
-        "tastes": list(tastes),
-        "distinguishing": [{"feature": name, "direction": direction} for name, direction in distinguishing],
-    }
+def figure(value, effect=0.0, *, known=100):
+    return {"mean": value, "median": value, "effect_size": effect, "n_known": known}
+
+
+def card(*, n=100, value_ratio=1.0, drop=(), **changed):
+    figures = {name: figure(value) for name, value in EVERYONE.items()}
+    figures |= {name: figure(*pair) for name, pair in changed.items()}
+    kept = {name: row for name, row in figures.items() if name not in drop}
+    return {"features": kept, "n_profiles": n, "value_ratio": value_ratio}
+
+
+CROWD = {"features": {n: figure(v, known=10_000) for n, v in EVERYONE.items()}, "n_profiles": 10_000, "value_ratio": 1}
+
+
+def named(one):
+    return name_segments([CROWD, one])[1]
 
 
 @pytest.mark.parametrize(
-    ("effects", "name"),
+    ("changed", "name"),
     [
-        ({}, "Typical shoppers"),
-        ({"recency_days": 0.35}, "Typical shoppers"),
-        ({"recency_days": 0.36}, "Fading shoppers"),
-        ({"recency_days": 0.91}, "Lapsed shoppers"),
-        ({"recency_days": -2.0}, "Typical shoppers"),
-        ({"n_orders": 0.5}, "Frequent shoppers"),
-        ({"n_orders": 1.0, "amount_sum": 1.0}, "High-value very frequent shoppers"),
-        ({"n_orders": -0.5}, "Occasional shoppers"),
-        ({"n_orders": -1.0, "recency_days": 1.0}, "Lapsed rare shoppers"),
-        ({"amount_per_order": 0.5}, "Big-basket shoppers"),
-        ({"amount_per_order": -0.5}, "Small-basket shoppers"),
-        ({"n_orders": None, "amount_sum": None}, "Typical shoppers"),
+        ({"gap_days_mean": (7.0, -0.5)}, "Weekly regulars"),
+        ({"gap_days_mean": (1.0, -1.5)}, "Daily regulars"),
+        ({"gap_days_mean": (30.0, 0.9), "value_ratio": 0.2}, "Monthly light spenders"),
+        ({"gap_days_mean": (3.4, -1.2), "value_ratio": 2.3}, "Twice-weekly big spenders"),
+        ({"gap_days_mean": (80.0, 2.0)}, "Occasional shoppers"),
+        ({"gap_days_mean": (400.0, 2.0)}, "Rare shoppers"),
+        ({"gap_days_mean": (7.0, -0.5), "amount_per_order": (90.0, 1.2)}, "Weekly big-basket regulars"),
+        ({"gap_days_mean": (7.0, -0.5), "share_Wine": (0.5, 1.2)}, "Weekly Wine fans"),
+        ({"recency_days": (150.0, 2.0), "n_orders": (1.0, -2.0), "drop": ("gap_days_mean",)}, "Lapsed one-time buyers"),
+        ({"recency_days": (150.0, 2.0), "n_orders": (3.0, -2.0)}, "Lapsed few-time buyers"),
+        ({"recency_days": (150.0, 2.0)}, "Lapsed fortnightly shoppers"),
+        ({"recency_days": (30.0, 0.5)}, "Fading fortnightly shoppers"),
+        ({"n_orders": (1.0, -2.0), "drop": ("gap_days_mean",)}, "One-time buyers"),
+        ({"recency_days": (5.0, -0.5), "tenure_days": (40.0, -2.0)}, "New fortnightly shoppers"),
+        ({"response_share": (0.5, 1.0), "gap_days_mean": (7.0, -0.1)}, "Weekly regulars"),
     ],
 )
-def test_names_say_what_is_clear(effects, name):
-    assert name_segments([card(**effects)]) == [name]
+def test_names_say_what_is_clear(changed, name):
+    assert named(card(**changed)) == name
 
 
-def test_a_name_that_is_taken_gets_what_sets_it_apart():
-    plain = card(tastes=["Wine"], distinguishing=[("gap_days_mean", "lower")])
-    assert name_segments([plain] * 5) == [
-        "Typical shoppers",
-        "Typical shoppers, keen on Wine",
-        "Typical shoppers, less gap days mean",
-        "Typical shoppers (2)",
-        "Typical shoppers (3)",
+def test_a_name_claims_nothing_that_the_figures_contradict():
+    """A strong effect whose mean lies on the other side of everyone's, as logarithms allow, gives no word."""
+    plain = named(card())
+    assert named(card(amount_per_order=(29.0, 1.5))) == plain
+    assert named(card(share_Wine=(0.09, 1.5))) == plain
+    assert "Lapsed" not in named(card(recency_days=(19.0, 2.0)))
+
+
+def test_a_social_network_is_no_category():
+    assert "fans" not in named(card(**{"share_on_tiktok": (0.9, 2.0)}))
+
+
+def test_the_lifecycle_family_decides_where_it_is_there():
+    shares = {"is_new": (0.1, 0.0), "is_at_risk": (0.1, 0.0), "is_lapsed": (0.1, 0.0)}
+    crowd = CROWD | {"features": CROWD["features"] | {name: figure(0.1, known=10_000) for name in shares}}
+    for name, word in (("is_new", "New"), ("is_at_risk", "Fading"), ("is_lapsed", "Lapsed")):
+        assert name_segments([crowd, card(**shares | {name: (0.6, 0.0)})])[1] == f"{word} fortnightly shoppers"
+    quiet = card(**shares, recency_days=(150.0, 2.0), gap_days_mean=(7.0, -1.0))
+    assert name_segments([crowd, quiet])[1] == "Weekly regulars"
+
+
+def test_a_long_wait_that_the_own_rhythm_explains_is_no_lapse():
+    slow = card(recency_days=(60.0, 1.2), gap_days_mean=(55.0, 1.5))
+    assert named(slow) == "Occasional shoppers"
+
+
+def test_a_figure_that_few_have_names_nobody():
+    rarely = card()
+    rarely["features"]["gap_days_mean"] = figure(7.0, -2.0, known=20)
+    assert "eekly" not in named(rarely)
+
+
+@pytest.mark.parametrize("missing", [*DECIDING, "share_Wine"])
+def test_any_feature_may_be_missing(missing):
+    assert named(card(drop=(missing,)))
+
+
+def test_without_purchases_visits_name_a_segment():
+    often = {"features": {"n_sessions": figure(30.0, 1.2)}, "n_profiles": 100, "value_ratio": None}
+    seldom = {"features": {"n_sessions": figure(3.0, -0.5)}, "n_profiles": 100, "value_ratio": None}
+    assert name_segments([often, seldom]) == ["Frequent visitors", "Occasional visitors"]
+
+
+@pytest.mark.parametrize(
+    ("feature", "effect", "words"),
+    [
+        ("response_share", 1.0, "campaign-responsive"),
+        ("response_share", -1.0, "campaign-shy"),
+        ("intent_score", 1.0, "ready-to-buy"),
+        ("rating_mean", -1.0, "dissatisfied"),
+        ("sentiment_mean", 1.0, "satisfied"),
+        ("n_social_actions", 1.0, "socially active"),
+        ("n_sessions", 1.0, "much-browsing"),
+    ],
+)
+def test_other_families_name_segments_too(feature, effect, words):
+    crowd = CROWD | {"features": CROWD["features"] | {feature: figure(0.5, known=10_000)}}
+    mine = card(**{feature: (0.5 + 0.2 * effect, effect)})
+    assert name_segments([crowd, mine])[1] == f"Fortnightly {words} shoppers"
+
+
+def test_filled_carts_that_are_not_bought():
+    crowd = CROWD | {
+        "features": CROWD["features"] | {n: figure(0.3, known=9_999) for n in ("cart_share", "purchase_share")}
+    }
+    mine = card(cart_share=(0.6, 1.0), purchase_share=(0.1, -0.6))
+    assert name_segments([crowd, mine])[1] == "Fortnightly cart-abandoning shoppers"
+
+
+def test_people_come_after_behaviour_and_only_where_needed():
+    crowd = CROWD | {"features": CROWD["features"] | {"tier=gold": figure(0.2, known=10_000)}}
+    gold = card(**{"tier=gold": (0.8, 1.5)})
+    assert name_segments([crowd, gold])[1] == "Fortnightly shoppers, mostly gold"
+    weekly = card(**{"tier=gold": (0.8, 1.5), "gap_days_mean": (7.0, -1.0)})
+    assert name_segments([crowd, weekly])[1] == "Weekly regulars"
+
+
+def test_equal_names_get_what_tells_them_apart():
+    weaker = card(amount_per_order=(33.0, 0.3))
+    assert name_segments([CROWD, weaker, card(), card()]) == [
+        "Fortnightly shoppers",
+        "Fortnightly big-basket shoppers",
+        "Fortnightly shoppers 2",
+        "Fortnightly shoppers 3",
     ]
 
 
+def test_long_and_strange_categories_stay_out_of_names():
+    for category in ("x" * 40, "a b c d", "12", "a\nb", ""):
+        assert "fans" not in named(card(**{f"share_{category}": (0.9, 2.0)}))
+
+
 effect = st.one_of(st.none(), st.floats(-3, 3))
+value = st.one_of(st.none(), st.floats(0, 400))
+NAMES = (*EVERYONE, "share_Bread & Rolls", "response_share", "rating_mean", "n_sessions", "tier=gold", "gap_days_std")
+figures = st.dictionaries(
+    st.sampled_from(NAMES),
+    st.builds(
+        lambda mean, median, effect, known: {"mean": mean, "median": median, "effect_size": effect, "n_known": known},
+        *(value, value, effect, st.integers(0, 50)),
+    ),
+)
 cards = st.builds(
-    card,
-    tastes=st.lists(st.sampled_from(["Wine", "Bread", "a (2)"]), max_size=2),
-    distinguishing=st.lists(st.tuples(st.sampled_from(NAMED_BY), st.sampled_from(["higher", "lower"])), max_size=2),
-    **dict.fromkeys(NAMED_BY, effect),
+    lambda features, ratio: {"features": features, "n_profiles": 50, "value_ratio": ratio},
+    *(figures, st.one_of(st.none(), st.floats(-1, 9))),
 )
 
 
-@given(st.lists(cards, max_size=15))
-def test_names_are_distinct(cards):
+@given(st.lists(cards, max_size=12))
+def test_names_are_distinct_and_short(cards):
     names = name_segments(cards)
-    assert len(names) == len(cards)
-    assert len(set(names)) == len(names)
-    assert all(name and name[0].isupper() for name in names)
+    assert len(set(names)) == len(names) == len(cards)
+    assert all(name[0].isupper() and len(name.split()) <= 6 for name in names)
+    assert all(len(name.split()) <= 5 or name.rpartition(" ")[2].isdigit() for name in names)
+    assert name_segments(cards) == names
 
 
-def feature(name, mean, *, unit="share", saying="{value} of it"):
-    return {"name": name, "mean": mean, "unit": unit, "saying": saying}
-
-
-def test_a_phrase_compares_with_everyone():
-    days = feature("recency_days", 40.0, unit="days", saying="last bought {value} days ago")
-    assert phrase(days, 123.4) == "last bought 123 days ago (average 40.0)"
-    assert phrase(feature("share_x", 0.123, saying="{value} of items from DAIRY {{x}}"), 0.5) == (
-        "50% of items from Dairy {x} (average 12%)"
-    )
-    assert phrase(days, None) == "last bought none days ago (average 40.0)"
-
-
-def test_a_summary_says_size_value_and_traits():
-    plain = {"profile_share": 0.25, "value_share": None, "distinguishing": []}
-    assert summary(plain) == "25% of customers. Close to the average customer in every respect."
-    traits = [{"phrase": name} for name in "abcd"]
-    rich = plain | {"value_share": 0.034, "distinguishing": traits}
-    assert summary(rich) == "25% of customers, bringing 3.4% of sales. On average: a; b; c."
+@given(st.lists(cards, min_size=1, max_size=5))
+def test_states_keep_their_word(cards):
+    for facts in facts_of(cards):
+        now = state(facts)
+        if now in ("lapsed", "fading"):
+            assert facts.high("recency_days")
+        if now == "one-time":
+            assert facts.median("n_orders") <= 1
+        if now == "new":
+            assert facts.low("tenure_days")
 
 
 @pytest.mark.parametrize(
@@ -92,6 +194,7 @@ def test_a_summary_says_size_value_and_traits():
         (1234.5, "currency", "1,234.50"),
         (-3, "currency", "-3.00"),
         (12.34, "days", "12.3"),
+        (12.0, "days", "12"),
         (1234.5, "days", "1,234"),
         (0.1234, "share", "12%"),
         (0.01234, "share", "1.2%"),
@@ -101,7 +204,13 @@ def test_figures_have_the_digits_they_deserve(value, unit, text):
     assert amount_text(value, unit) == text
 
 
-@pytest.mark.parametrize(("share", "text"), [(0, "0%"), (1, "100%"), (0.0994, "9.9%"), (0.0996, "10%"), (-0.2, "-20%")])
+@pytest.mark.parametrize(
+    ("share", "text"),
+    [
+        *[(0, "0%"), (1, "100%"), (0.05, "5%"), (0.0994, "9.9%"), (0.0996, "10%"), (-0.2, "-20%")],
+        *[(0.0001, "under 0.1%"), (0.9999, "over 99.9%"), (0.996, "99.6%")],
+    ],
+)
 def test_shares(share, text):
     assert share_text(share) == text
 
@@ -122,9 +231,10 @@ def test_tastes_are_clear_and_ordered():
         "share_common": {"effect_size": 0.9, "mean": 0.5},
         "share_other": {"effect_size": 3.0, "mean": 0.9},
         "share_constant": {"effect_size": None, "mean": 0.9},
+        "response_share": {"effect_size": 3.0, "mean": 0.9},
         "n_orders": {"effect_size": 3.0, "mean": 9.0},
     }
-    features = [feature(name, 0.1) for name in figures if name != "n_orders"]
-    features += [feature("n_orders", 1.0, unit="orders")]
+    features = [{"name": name, "mean": 0.1, "unit": "share"} for name in figures if name != "n_orders"]
+    features += [{"name": "n_orders", "mean": 1.0, "unit": "orders"}]
     features[3]["mean"] = 0.45
     assert tastes(figures, features) == ["B", "A"]

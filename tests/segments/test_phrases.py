@@ -1,0 +1,139 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gpuseg.segments.naming import amount_text
+from gpuseg.segments.phrases import compare, distinguishing, phrase, short_phrase, stem_of
+
+
+def feature(name, mean, median=None, *, unit="orders", label="IT"):
+    return {"name": name, "mean": mean, "median": median, "unit": unit, "label": label}
+
+
+def figure(effect, mean, median=None, n_known=None):
+    return {"effect_size": effect, "mean": mean, "median": median, "n_known": n_known}
+
+
+def said(name, mine, overall, *, unit="orders", label="IT"):
+    given = feature(name, overall, unit=unit, label=label)
+    found = compare(given, figure(1.0 if mine > overall else -1.0, mine))
+    return phrase(given, found)
+
+
+@pytest.mark.parametrize(
+    ("words", "text"),
+    [
+        (("n_orders", 155.0, 63.1), "order 2.5 times as often as the average customer (155 against 63.1)"),
+        (("n_orders", 85.0, 63.0), "order 35% more often than the average customer (85 against 63)"),
+        (("n_orders", 12.0, 63.0), "order 81% less often than the average customer (12 against 63)"),
+        (
+            ("n_orders_30d", 10.0, 5.0),
+            "order 2 times as often in the last 30 days as the average customer (10 against 5)",
+        ),
+        (("n_orders_30d", 0.0, 5.0), "hardly order in the last 30 days, unlike the average customer (0 against 5)"),
+        (("n_active_days", 3.0, 51.6), "shop on 94% fewer days than the average customer (3 against 51.6)"),
+        (("recency_days", 147.0, 22.0), "last bought 147 days ago, against 22 for the average customer"),
+        (("gap_days_mean", 3.4, 14.8), "buy every 3.4 days, against 14.8 for the average customer"),
+        (
+            ("gap_days_std", 3.0, 13.0),
+            "buy more regularly: intervals vary by 3 days, against 13 for the average customer",
+        ),
+    ],
+)
+def test_differences_in_words(words, text):
+    assert said(*words) == text
+
+
+def test_categories_and_what_has_no_words_of_its_own():
+    assert said("share_DAIRY", 0.5, 0.12, unit="share") == (
+        "buy more of Dairy: 50% of items, against 12% for the average customer"
+    )
+    assert said("age", 30.0, 45.5, label="age") == "differ in age: 30, against 45.5 for the average customer"
+    gold = said("tier=GOLD", 0.8, 0.25, unit="share")
+    assert gold == "are more often tier Gold: 80%, against 25% for the average customer"
+    network = said("share_on_tiktok", 0.8, 0.25, unit="share")
+    assert network == "are more on tiktok: 80% of social actions, against 25% for the average customer"
+    assert said("sentiment_mean", -0.25, 0.31) == "comment in a tone of -0.25, against 0.31 for the average customer"
+
+
+def test_a_short_phrase_keeps_no_figures_in_brackets():
+    given = feature("n_orders", 63.0)
+    assert short_phrase(given, compare(given, figure(1.0, 155.0))) == "order 2.5 times as often as the average customer"
+
+
+def test_the_median_speaks_where_the_mean_contradicts_the_effect():
+    """Logarithms: most buy more than the typical customer, yet without the few who make the average."""
+    given = feature("amount_sum", 1861.5, 1210.0, unit="currency")
+    found = compare(given, figure(0.4, 1800.0, 1700.0))
+    assert (found.statistic, found.value, found.overall) == ("median", 1700.0, 1210.0)
+    assert phrase(given, found) == "spend 40% more than the typical customer (1,700.00 against 1,210.00)"
+
+
+@pytest.mark.parametrize(
+    "mine",
+    [
+        figure(1.0, 5.0, 5.0),  # the other way in both
+        figure(-1.0, 9.9, 9.9),  # no visible difference
+        figure(None, 20.0, 20.0),
+        figure(1.0, None, None),
+        figure(1.0, 20.0, 20.0, n_known=4),  # most of the segment do not have it
+    ],
+)
+def test_nothing_is_said_where_no_figure_agrees(mine):
+    given = feature("n_orders", 10.0, 10.0)
+    assert compare(given, mine, n_profiles=10) is None
+    assert distinguishing({"n_orders": mine}, [given], n_profiles=10) == []
+
+
+numbers = st.one_of(st.none(), st.floats(-1e6, 1e6))
+
+
+@given(
+    st.sampled_from(["n_orders", "amount_sum_90d", "recency_days", "share_x", "gap_days_std", "tenure_days", "other"]),
+    st.sampled_from(["orders", "currency", "share", "days"]),
+    *(numbers, numbers, numbers, numbers, st.floats(-5, 5)),
+)
+def test_direction_and_figures_always_agree(name, unit, mean, median, overall_mean, overall_median, effect):
+    given_feature = feature(name, overall_mean, overall_median, unit=unit)
+    found = compare(given_feature, figure(effect, mean, median))
+    if found is None:
+        return
+    assert (found.value > found.overall) == (effect > 0)
+    words = phrase(given_feature, found)
+    assert amount_text(found.value, unit) != amount_text(found.overall, unit)
+    assert amount_text(found.value, unit) in words
+    up = any(
+        word in words for word in ("more often", "times as", "% more", "buy more of", "longer time", "less regularly")
+    )
+    down = any(
+        word in words for word in ("less often", "hardly", "% less", "buy less of", "shorter time", "more regularly")
+    )
+    assert not (up and effect < 0)
+    assert not (down and effect > 0)
+
+
+def test_the_clearest_come_first_and_near_synonyms_once():
+    names = [
+        "n_orders",
+        "n_orders_30d",
+        "n_active_days",
+        "gap_days_mean",
+        "amount_sum",
+        "n_lines",
+        "recency_days",
+        "dull",
+    ]
+    features = [feature(name, 10.0) for name in names]
+    effects = [-1.0, -1.5, -1.4, 1.2, -2.0, -1.9, 1.1, 0.2]
+    figures = {n: figure(e, 20.0 if e > 0 else 5.0) for n, e in zip(names, effects, strict=True)}
+    found = distinguishing(figures, features)
+    assert [trait["feature"] for trait in found] == ["amount_sum", "n_orders_30d", "recency_days"]
+    first = found[0]
+    assert (first["direction"], first["statistic"], first["value"], first["overall"]) == ("lower", "mean", 5.0, 10.0)
+    assert (first["ratio"], first["change"]) == (0.5, -0.5)
+
+
+def test_windows_in_words():
+    assert stem_of("n_orders_30d") == ("n_orders", " in the last 30 days")
+    assert stem_of("share_x_30d") == ("share_x_30d", "")
+    assert stem_of("tier=a_30d") == ("tier=a_30d", "")
