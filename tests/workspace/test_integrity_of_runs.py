@@ -102,6 +102,7 @@ KINDS = [
     "assignments/0000.parquet",
     "segments.json",
     "report.html",
+    "MODEL_CARD.md",
 ]
 
 
