@@ -1,79 +1,60 @@
 """Opens data files and says in one line what is wrong with one, without quoting a value of it."""
 
-import csv
 import gzip
-import io
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import Any
+from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from gpuseg.errors import GpusegError, SchemaError
 
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, zlib.error, ValueError)
+_MAGIC = {
+    b"PAR1": ("a Parquet file", "; set format: parquet"),
+    b"ARROW1": ("an Arrow file", "; set format: arrow"),
+    b"\xff\xff\xff\xff": ("an Arrow stream", "; set format: arrow"),
+    b"FEA1": ("a Feather file of version 1", "; write it anew as version 2"),
+    b"\x28\xb5\x2f\xfd": ("packed with zstd", "; unpack it, or pack it with gzip"),
+    b"BZh": ("packed with bzip2", "; unpack it, or pack it with gzip"),
+    b"PK\x03\x04": ("a zip archive", "; unpack it, or pack it with gzip"),
+}
+START_BYTES = max(len(magic) for magic in _MAGIC)
+_FOLDER = re.compile(r"([^=/]+)=([^/]*)")
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
-def file_schema(path: str, file_format: str, source: str) -> dict[str, pa.DataType]:
-    """Names and types of a file's columns; CSV columns are text.
-
-    Raises
-    ------
-    SchemaError
-        If the file cannot be read as `file_format`.
-    """
-    if file_format == "parquet":
-        with readable(path, "Parquet", source), opened(path) as handle:
-            schema = pq.read_schema(handle)
-        doubles = sorted({name for name in schema.names if schema.names.count(name) > 1})
-        if doubles:
-            raise SchemaError(f"{source}: {path}: has more than one column {doubles[0]!r}")
-        return {field.name: field.type for field in schema}
-    return dict.fromkeys(csv_header(path, source), pa.string())
-
-
-def csv_header(path: str, source: str) -> list[str]:
-    """Column names of a CSV file.
+def refuse_other_format(start: bytes, wanted: str, path: str, source: str) -> None:
+    """Refuse a file whose first bytes are those of another format than `wanted`, such as "CSV".
 
     Raises
     ------
     SchemaError
-        If the file is empty, is not CSV text, or names a column twice.
+        Names the format to set.
     """
-    with readable(path, "CSV", source), opened(path) as handle:
-        start = handle.read(4)
-        if start == b"PAR1":
-            raise SchemaError(f"{source}: {path}: is a Parquet file, not CSV; set format: parquet")
-        text = io.TextIOWrapper(io.BufferedReader(_Prefixed(start, handle)), encoding="utf-8-sig", newline="")
-        header = next(csv.reader(text), [])
-    if not header:
-        raise SchemaError(f"{source}: {path}: the file is empty; a CSV file starts with a header line")
-    for place, name in enumerate(header):
-        if name in header[:place]:
-            both = f"{header.index(name) + 1} and {place + 1}"
-            raise SchemaError(f"{source}: {path}: the header names a column more than once (columns {both})")
-    return header
+    for magic, (name, hint) in _MAGIC.items():
+        if start.startswith(magic) and wanted not in name:
+            raise SchemaError(f"{source}: {path}: is {name}, not {wanted}{hint}")
 
 
-class _Prefixed(io.RawIOBase):
-    """A stream with bytes already read put back in front."""
+def folder_values(path: str) -> dict[str, str | None]:
+    """Columns that the folders of a path name, as in `month=2017-03/rows.parquet`.
 
-    def __init__(self, prefix: bytes, stream: IO[bytes]) -> None:
-        self._prefix = prefix
-        self._stream = stream
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        data = self._prefix or self._stream.read(len(buffer))
-        size = min(len(data), len(buffer))
-        buffer[:size] = data[:size]
-        self._prefix = data[size:] if self._prefix else b""
-        return size
+    Returns
+    -------
+    dict of str to str or None
+        None for a value that the folder says is missing. The innermost folder of a name holds.
+    """
+    found: dict[str, str | None] = {}
+    for folder in path.split("/")[:-1]:
+        if match := _FOLDER.fullmatch(folder):
+            value = unquote(match[2])
+            found[unquote(match[1])] = None if value in ("", _NO_VALUE) else value
+    return found
 
 
 @contextmanager
@@ -119,6 +100,9 @@ def _safe_reason(error: BaseException) -> str:
 _REASONS = {
     "magic bytes": "it does not end as a Parquet file does (truncated, or another format; for CSV set format: csv)",
     "0 bytes": "the file is empty",
+    "not an arrow file": "it does not end as an Arrow file does (truncated?)",
+    "expected to": "it ends early (truncated?)",
+    "smaller than": "it ends early (truncated?)",
     "footer": "its footer is damaged (truncated?)",
     "invalid utf8": "not UTF-8 text; convert the file to UTF-8",
     "end-of-stream": "its compressed data ends early (truncated?)",

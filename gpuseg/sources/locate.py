@@ -1,17 +1,26 @@
 """Finds the files of a source: a path, a glob or an fsspec URL."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import fsspec
+from fsspec.registry import known_implementations
 
 from gpuseg.config import is_glob
 from gpuseg.config_sources import SourceSection
-from gpuseg.errors import EmptyDataError, SchemaError
+from gpuseg.errors import ConfigError, EmptyDataError, SchemaError
 
-_PARQUET = (".parquet", ".pq", ".parq")
-_CSV = (".csv", ".csv.gz")
+FileFormat = Literal["parquet", "csv", "jsonl", "arrow"]
+
+_ENDINGS: dict[FileFormat, tuple[str, ...]] = {
+    "parquet": (".parquet", ".pq", ".parq"),
+    "csv": (".csv",),
+    "jsonl": (".jsonl", ".ndjson", ".json"),
+    "arrow": (".arrow", ".feather", ".arrows", ".ipc"),
+}
+_MAY_BE_PACKED = ("csv", "jsonl", "arrow")
 
 
 @dataclass(frozen=True)

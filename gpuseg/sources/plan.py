@@ -10,7 +10,7 @@ import pyarrow as pa
 from gpuseg.config import Config
 from gpuseg.config_messages import nearest
 from gpuseg.config_sources import SourceSection
-from gpuseg.engine.opening import file_schema
+from gpuseg.engine.file_schemas import file_schemas, plain_type
 from gpuseg.engine.program import CONSENT, IdType, ReadPlan
 from gpuseg.errors import ConfigError, SchemaError
 from gpuseg.features.algebra import EPOCH
@@ -150,28 +150,21 @@ def _find(source: SourceSection, frame: Any, deny: Sequence[str]) -> _Found:
     if frame is not None:
         table = frame_table(frame, source.name)
         schema = {field.name: field.type for field in table.schema}
-        files: tuple[str, ...] = ("frame",)
         columns = _columns(source, "frame", schema, deny)
         consent = [] if source.consent_column is None else [source.consent_column]
         kept = table.select(list(dict.fromkeys([*columns.values(), *consent])))
-        return _Found(source, "frame", files, kept, (schema,), columns, frame_fingerprint(kept), kept.nbytes)
+        return _Found(source, "frame", ("frame",), kept, (schema,), columns, frame_fingerprint(kept), kept.nbytes)
     located = locate(source)
-    schemas = tuple(file_schema(file, located.format, source.name) for file in located.files)
-    columns = _columns(source, located.files[0], schemas[0], deny)
-    for file, schema in zip(located.files[1:], schemas[1:], strict=True):
+    named = [*source.columns.values(), *filter(None, [source.consent_column])]
+    own = [source.columns.get(name, name) for name in KINDS[source.event_kind].column_names]
+    wanted = dict.fromkeys([*own, *named])
+    by_file = file_schemas(located.files, located.format, source.name, wanted=wanted, named=named)
+    files, schemas = tuple(by_file), tuple(by_file.values())
+    columns = _columns(source, files[0], schemas[0], deny)
+    for file, there in by_file.items():
         for name in (*columns.values(), *filter(None, [source.consent_column])):
-            _require(source, file, name, schema)
-    file_format: Literal["parquet", "csv"] = "parquet" if located.format == "parquet" else "csv"
-    return _Found(
-        source,
-        file_format,
-        located.files,
-        None,
-        schemas,
-        columns,
-        located.fingerprint,
-        located.n_bytes,
-    )
+            _require(source, file, name, there)
+    return _Found(source, located.format, files, None, schemas, columns, located.fingerprint, located.n_bytes)
 
 
 def _columns(
@@ -249,9 +242,7 @@ def _id_type(found: Sequence[_Found], maps: Mapping[str, _Found]) -> IdType:
         else _typed(f, "profile_id")
         for f in found
     ]
-    id_type = _common_type(columns, one=True)
-    assert id_type is not None
-    return id_type
+    return _common_type(columns, one=True) or "text"
 
 
 def _common_type(columns: Sequence[_Typed], *, one: bool = False) -> IdType | None:
@@ -260,7 +251,8 @@ def _common_type(columns: Sequence[_Typed], *, one: bool = False) -> IdType | No
     for c in columns:
         for file, kind in zip(c.files, c.kinds, strict=True):
             type_ = _key_type(c.source, file, c.column, kind) if c.wanted == "auto" else _as_id_type(c.wanted)
-            seen.setdefault(type_, f"{c.source}: {file}, column {c.column!r}")
+            if type_ is not None:
+                seen.setdefault(type_, f"{c.source}: {file}, column {c.column!r}")
     if len(seen) == 2 and one:
         raise SchemaError(
             f"{seen['text']} is text, but {seen['int64']} holds integers; profile ids need one type: "
@@ -273,12 +265,13 @@ def _as_id_type(name: str) -> IdType:
     return "int64" if name == "int64" else "text"
 
 
-def _key_type(source: str, file: str, column: str, kind: pa.DataType) -> IdType:
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
+def _key_type(source: str, file: str, column: str, kind: pa.DataType) -> IdType | None:
+    kind = plain_type(kind)
+    if pa.types.is_null(kind):
+        return None
     if pa.types.is_integer(kind):
         return "int64"
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind):
+    if pa.types.is_string(kind):
         return "text"
     raise SchemaError(
         f"{source}: {file}, column {column!r}: ids are {kind}, but must be integers or text; convert the column"

@@ -1,20 +1,20 @@
 """Executes the reading part of a plan with Arrow: bounded chunks of raw columns, each with its place in its file."""
 
-import csv
-import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import pyarrow as pa
-import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from gpuseg.engine.opening import csv_header, opened, readable
+from gpuseg.engine.arrow import text_arrow
+from gpuseg.engine.arrow_ipc import ipc_batches
+from gpuseg.engine.cpu.csv_reading import csv_tables
+from gpuseg.engine.cpu.json_reading import json_tables
+from gpuseg.engine.cpu.raw_columns import plain_column
+from gpuseg.engine.file_schemas import file_schema, plain_type
+from gpuseg.engine.opening import folder_values, opened, readable
 from gpuseg.engine.program import ReadPlan
 from gpuseg.errors import SchemaError
-
-_CSV_BLOCK_BYTES = 8 << 20
 
 
 @dataclass(frozen=True)
@@ -24,11 +24,11 @@ class Chunk:
     Parameters
     ----------
     table : pa.Table
-        Columns of the plan.
+        Columns of the plan; no empty text, no column of Arrow's null type.
     source, file : str
         Where the rows come from.
     first_row : int
-        Number of the first row in its file; row 1 follows the header.
+        Number of the first row in its file; row 1 is the first after a header, and blank lines are not counted.
     names : dict of str to str
         Canonical name to the file's name, for messages.
     """
@@ -50,12 +50,14 @@ def read_chunks(plan: ReadPlan) -> Iterator[Chunk]:
     Raises
     ------
     SchemaError
-        If a file cannot be read or lacks a column.
+        If a file cannot be read or lacks a column, or a free column changes its type from file to file.
     """
     names = dict(plan.columns)
+    types = _types_of_nothing(plan)
     for file in plan.files:
         row = 1
-        for table in _tables(plan, file):
+        for raw in _tables(plan, file):
+            table = pa.table({name: plain_column(raw[name], types.get(name)) for name in raw.column_names})
             for start in range(0, table.num_rows, plan.chunk_rows):
                 piece = table.slice(start, plan.chunk_rows)
                 yield Chunk(piece, plan.source, file, row, names)
@@ -63,104 +65,58 @@ def read_chunks(plan: ReadPlan) -> Iterator[Chunk]:
 
 
 def _tables(plan: ReadPlan, file: str) -> Iterator[pa.Table]:
+    """Tables under canonical names; columns that the file lacks come from the names of its folders."""
     physical = list(dict.fromkeys(plan.columns.values()))
     if plan.format == "frame":
         tables: Iterator[pa.Table] = iter([plan.frame.select(physical)])
     elif plan.format == "parquet":
         tables = _parquet_tables(plan, file, physical)
+    elif plan.format == "arrow":
+        tables = (pa.Table.from_batches([batch]) for batch in ipc_batches(file, plan.source, physical))
+    elif plan.format == "jsonl":
+        tables = json_tables(plan, file)
     else:
-        tables = _csv_tables(plan, file, physical)
+        tables = csv_tables(file, plan.source, physical)
+    folders = folder_values(file) if plan.format != "frame" else {}
     for table in tables:
-        yield pa.table({canonical: table[name] for canonical, name in plan.columns.items()})
+        yield pa.table({canonical: _column(table, name, folders) for canonical, name in plan.columns.items()})
+
+
+def _column(table: pa.Table, name: str, folders: Mapping[str, str | None]) -> pa.ChunkedArray:
+    if name in table.column_names:
+        return table[name]
+    value = folders[name]
+    text = pa.nulls(table.num_rows, pa.string())
+    return pa.chunked_array([text if value is None else pa.repeat(text_arrow([value])[0], table.num_rows)])
 
 
 def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.Table]:
-    dictionary = [name for canonical, name in plan.columns.items() if canonical == "category" and plan.kind != "crm"]
     with readable(file, "Parquet", plan.source), opened(file) as handle:
-        reader = pq.ParquetFile(handle, read_dictionary=dictionary)
-        for batch in reader.iter_batches(batch_size=plan.chunk_rows, columns=physical):
+        metadata = pq.read_metadata(handle)
+        there = [name for name in physical if name in metadata.schema.to_arrow_schema().names]
+        dictionary = [plan.columns["category"]] if "category" in plan.columns and plan.kind != "crm" else []
+        reader = pq.ParquetFile(handle, metadata=metadata, read_dictionary=[n for n in dictionary if n in there])
+        for batch in reader.iter_batches(batch_size=plan.chunk_rows, columns=there):
             yield pa.Table.from_batches([batch])
 
 
-def _csv_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.Table]:
-    header = csv_header(file, plan.source)
-    broken: list[Any] = []
+def _types_of_nothing(plan: ReadPlan) -> dict[str, pa.DataType]:
+    """Types of columns that hold nothing in one file and say so in their type: orders as planned, others as elsewhere.
 
-    def note(row: Any) -> str:
-        broken.append(row)
-        return "skip"
-
-    with readable(file, "CSV", plan.source), opened(file) as handle:
-        if _is_header_alone(handle):
-            return
-        counted = _QuoteCounter(handle)
-        reader = pacsv.open_csv(
-            counted,
-            read_options=pacsv.ReadOptions(block_size=_CSV_BLOCK_BYTES, use_threads=False),
-            parse_options=pacsv.ParseOptions(newlines_in_values=True, invalid_row_handler=note),
-            # Every column is text with only the empty field null, so that ids and categories such as
-            # `00001` or `NA` come out byte for byte.
-            convert_options=pacsv.ConvertOptions(
-                include_columns=physical,
-                column_types=dict.fromkeys(header, pa.string()),
-                null_values=[""],
-                strings_can_be_null=True,
-            ),
-        )
-        while True:
-            batch = _next_batch(reader)
-            if broken:
-                where = f", row {broken[0].number - 1}" if broken[0].number else ""
-                raise SchemaError(
-                    f"{plan.source}: {file}{where}: {broken[0].actual_columns} fields where the header has "
-                    f"{broken[0].expected_columns}; quote fields that hold commas"
-                )
-            if batch is None:
-                if counted.n_quotes % 2:
-                    _refuse_open_quote(plan, file)
-                return
-            yield pa.Table.from_batches([batch])
-
-
-class _QuoteCounter:
-    """A stream that counts the quotes it hands out."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self.n_quotes = 0
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        data: bytes = self._stream.read(size)
-        self.n_quotes += data.count(b'"')
-        return data
-
-
-def _refuse_open_quote(plan: ReadPlan, file: str) -> None:
-    """Refuse a file that ends inside a quoted field; Arrow takes all the rest for that field's text.
-
-    An odd number of quotes may also come from one inside a plain field, so the library that tells is asked.
+    Raises
+    ------
+    SchemaError
+        If a free column has two types in two files.
     """
-    row = 0
-    with opened(file) as handle:
-        text = io.TextIOWrapper(io.BufferedReader(handle), encoding="utf-8-sig", newline="")
-        try:
-            for row, _ in enumerate(csv.reader(text, strict=True)):  # noqa: B007 - the last row read is named
-                pass
-        except csv.Error as error:
-            if "unexpected end" in str(error):
-                raise SchemaError(f"{plan.source}: {file}, row {row + 1}: a quote is opened and never closed") from None
-
-
-def _is_header_alone(handle: Any) -> bool:
-    """Whether a file ends without the end of its first line, which Arrow takes for no file at all."""
-    start = handle.read(_CSV_BLOCK_BYTES)
-    handle.seek(0)
-    return len(start) < _CSV_BLOCK_BYTES and b"\n" not in start and b"\r" not in start
-
-
-def _next_batch(reader: Any) -> pa.RecordBatch | None:
-    try:
-        return reader.read_next_batch()
-    except StopIteration:
-        return None
+    found = {"order_id": pa.int64()} if plan.order_type == "int64" else {}
+    several = plan.format in ("parquet", "arrow") and len(plan.files) > 1 and plan.attributes
+    for file in plan.files if several else ():
+        schema = file_schema(file, plan.format, plan.source)
+        for name in plan.attributes:
+            type_ = plain_type(schema.get(plan.columns[name], pa.string()))
+            if not pa.types.is_null(type_) and found.setdefault(name, type_) != type_:
+                raise SchemaError(
+                    f"{plan.source}: {file}, column {plan.columns[name]!r}: the type is {type_}, but {found[name]} in "
+                    "an earlier file; write all files alike"
+                )
+    return found

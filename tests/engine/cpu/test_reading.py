@@ -4,7 +4,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpuseg.engine.cpu import reading
+from gpuseg.engine.cpu import csv_reading, reading
 from gpuseg.errors import InvalidValueError, SchemaError
 
 HEADER = "profile_id,at,amount\n"
@@ -12,7 +12,7 @@ HEADER = "profile_id,at,amount\n"
 
 @pytest.fixture
 def small_blocks(monkeypatch):
-    monkeypatch.setattr(reading, "_CSV_BLOCK_BYTES", 120)
+    monkeypatch.setattr(csv_reading, "_BLOCK_BYTES", 120)
 
 
 def write(path, lines):
