@@ -15,7 +15,7 @@ from gpuseg.pipeline import STAGE_NAMES, STAGES, execute, preview, read_config, 
 from gpuseg.progress import Progress
 from gpuseg.sources.plan import plan_sources
 
-PROMISED = ("state", "features", "model", "assignments", "segments.json")
+PROMISED = ("state", "features", "model", "assignments", "segments.json", "explanations.json")
 
 
 @pytest.fixture(scope="module")
@@ -92,6 +92,7 @@ def test_memory_settings_do_not_change_a_result(tmp_path, lines, reference, chan
         left, right = (getattr(each, table)().sort_values("profile_id", ignore_index=True) for each in (run, reference))
         pd.testing.assert_frame_equal(left, right, check_exact=True)
     assert run.segments == reference.segments
+    assert run.explanations == reference.explanations
     for name in ("centers", "counts", "means"):
         path = f"model/{name}.npy"
         assert (run.path / path).read_bytes() == (reference.path / path).read_bytes()
@@ -183,7 +184,7 @@ def test_a_row_of_a_frame_is_named(tmp_path, lines):
 
 
 def test_stages_have_names_and_outputs_of_their_own():
-    assert STAGE_NAMES == ("validate", "features", "fit", "assign", "report")
+    assert STAGE_NAMES == ("validate", "features", "fit", "assign", "explain", "report")
     outputs = [output for stage in STAGES for output in stage.outputs]
     assert len(set(outputs)) == len(outputs)
 
@@ -194,6 +195,17 @@ def test_stages_run_up_to_the_one_asked_for(tmp_path, lines, until):
     expected = STAGE_NAMES[: STAGE_NAMES.index(until) + 1]
     assert outcome.executed == tuple(record.stage for record in outcome.records) == expected
     assert outcome.version.is_complete is (until == "report")
+
+
+def test_rules_are_the_same_whether_the_sample_was_at_hand(tmp_path, lines):
+    at_once, resumed = (
+        parse_config(settings(tmp_path / name, run={"buckets": 3}, cluster={"segments": 4})) for name in ("a", "b")
+    )
+    whole = execute(at_once, frames={"orders": lines}).version
+    execute(resumed, frames={"orders": lines}, until="assign")
+    outcome = execute(resumed, frames={"orders": lines}, fresh=False)
+    assert outcome.executed == ("explain", "report")
+    assert (outcome.version.path / "explanations.json").read_bytes() == (whole.path / "explanations.json").read_bytes()
 
 
 def test_an_unchanged_frame_is_recognised(tmp_path, lines):
@@ -297,7 +309,7 @@ def test_a_preview_writes_nothing_and_tells_the_stages(tmp_path, lines):
     execute(config, frames={"orders": lines}, until="fit")
     plan = preview(config, frames={"orders": lines}, fresh=False)
     assert plan["version"] == "v0001"
-    assert [stage for stage, needed in plan["stages"].items() if needed] == ["assign", "report"]
+    assert [stage for stage, needed in plan["stages"].items() if needed] == ["assign", "explain", "report"]
 
 
 def test_several_sources_of_a_kind_add_up(tmp_path, lines, reference):

@@ -35,6 +35,25 @@ def describe(
     print("\n\n".join(card_text(card, content["features"]) for card in cards))
 
 
+def explain(
+    run: RunPath,
+    profile: Annotated[str | None, typer.Option("--profile", help="Id of a profile.", metavar="ID")] = None,
+) -> None:
+    """Say why a profile is in its segment; without --profile, show the rules that tell the segments apart."""
+    from gpuseg.segments.reasons import reasons_text
+    from gpuseg.segments.rules import rules_text
+    from gpuseg.segments.run import open_run
+
+    opened = open_run(run)
+    if profile is None:
+        content = opened.explanations
+        names = {card["segment_id"]: card["name"] for card in opened.segments["segments"]}
+        console.show(rules_text(content["surrogate"], names), content)
+    else:
+        told = opened.explain(profile)
+        console.show(reasons_text(told), told)
+
+
 def verify(run: RunPath) -> None:
     """Check every file of a run against its checksum."""
     from gpuseg.workspace.run_directory import open_version

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
@@ -11,6 +12,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
+from gpuseg.segments.sample import SampleRule, sample_profiles
 
 _MILLION = 1_000_000
 
@@ -67,6 +69,12 @@ def segment_sums(
 def units_of(model: Model) -> npt.NDArray[np.float64]:
     """How many units of `segment_sums` make one, for each feature, shape (n_features, 1): floats go in millionths."""
     return np.array([[1.0 if feature["dtype"] == "int64" else _MILLION] for feature in model.features])
+
+
+def labelled_sample(model: Model, rule: SampleRule, engine: Engine, *, files: Sequence[Path]) -> pa.Table:
+    """The sample of `Totals`, read again from the feature files."""
+    sample = sample_profiles(rule, engine, files=files)
+    return sample.append_column("segment_id", as_arrow(model.place(sample, engine).segment_id))
 
 
 def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:

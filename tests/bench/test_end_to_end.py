@@ -25,7 +25,7 @@ def check(results):
     assert set(run["naive"]) == FIGURES
     assert set(run["gpuseg"]) == set(run["gpuseg_with_report"]) == FIGURES | {"stage_seconds"}
     assert set(run["gpuseg"]["stage_seconds"]) == STAGES
-    assert set(run["gpuseg_with_report"]["stage_seconds"]) == STAGES | {"report"}
+    assert set(run["gpuseg_with_report"]["stage_seconds"]) == STAGES | {"explain", "report"}
     assert set(results["ratios"]) == {"cpu", "wall", "memory"}
     assert {name: bar["at_least"] for name, bar in results["bars"].items()} == {"cpu": 3.0, "memory": 2.0}
 

@@ -10,7 +10,7 @@ import yaml
 
 from gpuseg.config import Config, config_schema
 from gpuseg.starter import STARTER
-from tests.cli.shop import N_PROFILES, N_ROWS, csv_text, rows
+from tests.cli.shop import N_PROFILES, N_ROWS, TEXT_ID, csv_text, rows
 
 
 def files(folder):
@@ -38,6 +38,8 @@ def every_verb(shop, folder):
         "describe": ["describe", shop.out],
         "describe --segment": ["describe", shop.out, "--segment", 1],
         "describe a version": ["describe", shop.current],
+        "explain": ["explain", shop.out],
+        "explain --profile": ["explain", shop.out, "--profile", f"{TEXT_ID}-003"],
         "verify": ["verify", shop.out],
         "verify a version": ["verify", shop.current],
     }
@@ -45,7 +47,7 @@ def every_verb(shop, folder):
 
 VERBS = ["init", "config schema", "doctor", "synth", "run", "run --resume", "run --dry-run", "validate", "features"]
 VERBS += ["fit", "assign", "report", "describe", "describe --segment", "describe a version"]
-VERBS += ["verify", "verify a version"]
+VERBS += ["explain", "explain --profile", "verify", "verify a version"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -73,7 +75,9 @@ def test_every_verb_is_tested_above(gpuseg):
     assert set(listed) == {verb.split()[0] for verb in VERBS} | {"demo"}
 
 
-@pytest.mark.parametrize("verb", ["run", "validate", "describe", "verify", "init", "synth", "doctor", "config"])
+@pytest.mark.parametrize(
+    "verb", ["run", "validate", "describe", "explain", "verify", "init", "synth", "doctor", "config"]
+)
 def test_every_verb_has_help(gpuseg, verb):
     told = gpuseg(verb, "--help")
     assert (told.code, told.err) == (0, "")
@@ -97,10 +101,11 @@ def test_without_a_verb_help_is_shown_as_help(gpuseg, words):
 def test_global_flags_stand_anywhere(copied, gpuseg, place):
     words = ["verify", str(copied.out)]
     words.insert(place, "--json")
-    assert gpuseg(*words).content == {"ok": True, "version": "v0001", "n_files": 14}
+    n_files = len(json.loads((copied.current / "manifest.json").read_bytes())["files"])
+    assert gpuseg(*words).content == {"ok": True, "version": "v0001", "n_files": n_files}
     words[place] = "-v"
     told = gpuseg(*words)
-    assert (told.code, told.out) == (0, "v0001: 14 files are as they were committed\n")
+    assert (told.code, told.out) == (0, f"v0001: {n_files} files are as they were committed\n")
 
 
 def test_flags_do_not_outlive_their_command(copied, gpuseg):
@@ -132,7 +137,7 @@ def test_verbose_is_a_line_a_stage(shop, gpuseg, flags):
     assert again.out.startswith("fit: already committed, nothing changed in ")
 
 
-STAGES = ("validate", "features", "fit", "assign", "report")
+STAGES = ("validate", "features", "fit", "assign", "explain", "report")
 
 
 def test_nothing_but_warnings_on_stderr_without_a_terminal(copied, gpuseg, monkeypatch):
@@ -278,6 +283,26 @@ def test_describe_shows_every_card(copied, gpuseg):
     assert alone.startswith(f"2  {cards[2]['name']}\n")
     assert alone.strip() in told.out
     assert cards[0]["summary"] not in " ".join(alone.split())
+
+
+def test_explain_tells_the_reasons_of_a_profile(copied, gpuseg):
+    told = gpuseg("--json", "explain", copied.out, "--profile", f"{TEXT_ID}-003").content
+    assert told["status"] == "assigned"
+    assert told["reasons"]
+    text = gpuseg("explain", copied.out, "--profile", f"{TEXT_ID}-003").out
+    assert text.startswith(f"{told['segment_id']}  {told['segment_name']}\n")
+    assert told["reasons"][0]["text"] in text
+    content = gpuseg("--json", "explain", copied.current).content
+    assert content == json.loads((copied.current / "explanations.json").read_bytes())
+    assert gpuseg("explain", copied.out).out == "No rules: they need at least 50 profiles.\n"
+
+
+def test_an_unknown_profile_is_one_line_that_does_not_repeat_it(copied, gpuseg):
+    told = gpuseg("explain", copied.out, "--profile", "nowak-1")
+    assert (told.code, told.out) == (3, "")
+    assert re.fullmatch(r"gpuseg: error\[data\] .+: no profile of this run has the id given; .+\n", told.err)
+    assert "nowak" not in told.err
+    assert gpuseg("explain", copied.folder, "--profile", "nowak-1").code == 5
 
 
 def test_verify_counts_the_files(copied, gpuseg):

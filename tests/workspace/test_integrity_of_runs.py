@@ -83,7 +83,7 @@ def test_the_manifest_says_what_made_the_run(committed):
     assert manifest["inputs"] == {"orders": [str(committed.folder / "orders.csv")]}
     assert {"numpy", "pyarrow", "numba"} <= set(manifest["libraries"])
     assert manifest["tzdata"] not in ("", "unknown")
-    assert list(manifest["stages"]) == ["validate", "features", "fit", "assign", "report"]
+    assert list(manifest["stages"]) == ["validate", "features", "fit", "assign", "explain", "report"]
     dt.datetime.fromisoformat(manifest["created_at"])
 
 
@@ -101,6 +101,7 @@ KINDS = [
     "model/means.npy",
     "assignments/0000.parquet",
     "segments.json",
+    "explanations.json",
     "report.html",
     "MODEL_CARD.md",
 ]
@@ -250,7 +251,7 @@ def test_kill_9_is_resumed_from_the_last_committed_stage(shop, gpuseg):
     killed = subprocess.run([*command, str(config)], env=ENVIRONMENT, capture_output=True, check=False)
     assert killed.returncode == -9, killed.stderr
     told = gpuseg("--json", "run", config, "--resume")
-    assert told.content["executed"] == ["fit", "assign", "report"]
+    assert told.content["executed"] == ["fit", "assign", "explain", "report"]
     assert told.content["version"] == "v0001"
     assert gpuseg("verify", shop.out).code == 0
 

@@ -1,0 +1,187 @@
+"""Why a profile is in its segment rather than in the next one, feature by feature.
+
+A profile belongs to the segment whose center is nearest in the matrix. The squared distance to a center is a sum over
+the matrix's columns, and so is the difference of two of them: what a column contributes to that difference is how much
+it pulls the profile to one center rather than to the other, and nothing is left over.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from math import fsum, sqrt
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.matrix.transform import feature_values
+from gpuseg.segments.conditions import said
+from gpuseg.segments.model import Model
+from gpuseg.segments.naming import amount_text, pretty
+
+_MOST_SHOWN, _MOST_AGAINST = 5, 3
+_LEAST_SHOWN = 0.01
+_WINDOW = re.compile(r"(.+)_[0-9]+d")
+
+Values = npt.NDArray[np.float64]
+
+
+def profile_reasons(model: Model, features: pa.Table, segment: int, content: Mapping[str, Any]) -> dict[str, Any]:
+    """Reasons for one profile's segment.
+
+    Parameters
+    ----------
+    model : Model
+    features : Arrow table
+        The profile's features, one row.
+    segment : int
+        Its segment.
+    content : mapping
+        Of `segments.json`.
+
+    Returns
+    -------
+    dict
+        `runner_up` (`segment_id`, `segment_name`, `distance`), the nearest of the other centers; `margin`, its squared
+        distance less that of the own center; and `reasons`, largest contribution first. Both are None and there are no
+        reasons where the model has one segment. A reason stands for one figure over all its windows: `code` (the
+        figure, and whether the profile lies above or below half-way between both centers), `feature` (the column that
+        decides it) with `label`, `unit`, raw `value` (None where unknown), `segment_value` and `runner_up_value`
+        (medians of both segments), `average` (mean of everyone), `contribution` and `share` of the margin (None where
+        the margin is not above zero), `text`, and `columns` with the `feature`, `value` and `contribution` of each.
+        Contributions of all reasons add up to the margin.
+    """
+    if model.n_segments < 2:
+        return {"runner_up": None, "margin": None, "reasons": []}
+    row = model.transform.apply(features).astype(np.float64)[0]
+    centers = model.centers.astype(np.float64)
+    distances = [fsum((row - center) ** 2) for center in centers]
+    other = min((each for each in range(model.n_segments) if each != segment), key=lambda each: distances[each])
+    pulls = _contributions(row, centers[segment], centers[other])
+    margin = fsum(pulls)
+    above = 2 * row > centers[segment] + centers[other]
+    teller = _Teller(model, features, content, segment, other)
+    groups = _figures(model.transform.features, [item["name"] for item in model.features])
+    reasons = [teller.reason(stem, columns, pulls, above, margin) for stem, columns in groups.items()]
+    return {
+        "runner_up": {
+            "segment_id": other,
+            "segment_name": model.names[other],
+            "distance": sqrt(distances[other]),
+        },
+        "margin": margin,
+        "reasons": sorted(reasons, key=lambda reason: -reason["contribution"]),
+    }
+
+
+def reasons_text(told: Mapping[str, Any]) -> str:
+    """What `Run.explain` gives, for a terminal."""
+    if told["status"] == "no_data":
+        return "No segment: the profile has no events before as_of."
+    title = f"{told['segment_id']}  {told['segment_name']}"
+    lines = [title, "-" * len(title)]
+    other = told["runner_up"]
+    if other is None:
+        return "\n".join([*lines, "There is no other segment."])
+    lines.append(
+        f"Confidence {told['confidence']:.2f}: {told['distance']:.2f} from this segment's center, "
+        f"{other['distance']:.2f} from that of the next, {other['segment_id']}  {other['segment_name']}."
+    )
+    if told["margin"] <= 0:
+        return "\n".join([*lines, "Both are equally near."])
+    shown = [reason for reason in told["reasons"] if reason["share"] >= _LEAST_SHOWN][:_MOST_SHOWN]
+    against = [reason for reason in reversed(told["reasons"]) if reason["share"] <= -_LEAST_SHOWN][:_MOST_AGAINST]
+    lines.append("For this segment rather than the next, as shares of the difference:")
+    lines += [_line(reason) for reason in shown]
+    if against:
+        lines += ["Against it:", *(_line(reason) for reason in against)]
+    listed = len(shown) + len(against)
+    if listed < len(told["reasons"]):
+        rest = 1.0 - fsum(reason["share"] for reason in [*shown, *against])
+        lines.append(f"{rest:+6.0%}  everything else ({len(told['reasons']) - listed} figures)")
+    return "\n".join(lines)
+
+
+def _line(reason: Mapping[str, Any]) -> str:
+    return f"{reason['share']:+6.0%}  {reason['text']}"
+
+
+def _contributions(row: Values, mine: Values, other: Values) -> Values:
+    """Squared distance to the other center less that to mine, by column.
+
+    Written as a product: all terms are float32 numbers, so in float64 hardly anything is rounded.
+    """
+    found: Values = (other - mine) * (mine + other - 2 * row)
+    return found
+
+
+def _figures(columns: Sequence[str], names: Sequence[str]) -> dict[str, list[int]]:
+    """Figures to the positions of their columns: a figure's lifetime value and all its windows are one."""
+    groups: dict[str, list[int]] = {}
+    for position, column in enumerate(columns):
+        window = _WINDOW.fullmatch(column)
+        groups.setdefault(window[1] if window and window[1] in names else column, []).append(position)
+    return groups
+
+
+class _Teller:
+    """Puts contributions beside the profile's and the segments' figures, and into words."""
+
+    def __init__(self, model: Model, features: pa.Table, content: Mapping[str, Any], segment: int, other: int) -> None:
+        self.columns = model.transform.columns
+        self.items = {item["name"]: item for item in model.features}
+        self.features = features
+        cards = {card["segment_id"]: card["features"] for card in content["segments"]}
+        self.mine, self.other = cards[segment], cards[other]
+        self.everyone = {item["name"]: item for item in content["features"]}
+
+    def reason(
+        self, stem: str, columns: Sequence[int], pulls: Values, above: npt.NDArray[np.bool_], margin: float
+    ) -> dict[str, Any]:
+        """One figure's part."""
+        total = fsum(pulls[position] for position in columns)
+        # The column that pulls most in the direction of the whole figure speaks for it.
+        leader = max(columns, key=lambda position: pulls[position] if total > 0 else -pulls[position])
+        column = self.columns[leader]
+        name = column.feature
+        found = {
+            "code": f"{stem}.{'high' if above[leader] else 'low'}",
+            "feature": name,
+            "label": self.items[name]["label"],
+            "unit": self.items[name]["unit"],
+            "value": self._value(name),
+            "segment_value": self.mine[name]["median"],
+            "runner_up_value": self.other[name]["median"],
+            "average": self.everyone[name]["mean"],
+            "contribution": total,
+            "share": total / margin if margin > 0 else None,
+        }
+        details = [
+            {
+                "feature": self.columns[position].feature,
+                "value": self._value(self.columns[position].feature),
+                "contribution": float(pulls[position]),
+            }
+            for position in columns
+        ]
+        return {**found, "text": self._text(found, column.fill), "columns": details}
+
+    def _value(self, name: str) -> float | int | None:
+        value = float(feature_values(self.features, name)[0])
+        if np.isnan(value):
+            return None
+        return int(value) if self.items[name]["dtype"] == "int64" else value
+
+    def _text(self, found: Mapping[str, Any], fill: float) -> str:
+        unit, value, item = found["unit"], found["value"], self.items[found["feature"]]
+        if value is None:
+            text = f"{pretty(found['label'])} unknown, taken as {_figure(fill, unit)}"
+        else:
+            text = said(item, _figure(value, unit))
+        keys = ("segment_value", "runner_up_value", "average")
+        mine, other, average = (_figure(found[key], unit) for key in keys)
+        return f"{text} (typical here {mine}, there {other}; average {average})"
+
+
+def _figure(value: float | None, unit: str) -> str:
+    return "unknown" if value is None else amount_text(value, unit)
