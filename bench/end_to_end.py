@@ -159,6 +159,7 @@ class Bench:
                     "columns": COLUMNS,
                 }
             ],
+            "features": {"families": ["rfm", "tempo", "interests"]},
             "cluster": {"segments": options.segments},
         }
 
