@@ -59,6 +59,7 @@ _GROUPS = {
 }
 # A plainer figure goes before one that is a little clearer but harder to picture.
 _PLAINNESS = {"n_active_days": 0.9, "n_lines": 0.9, "tenure_days": 0.8, "gap_days_std": 0.7}
+_WINDOW_PLAINNESS = 0.95
 
 
 @dataclass(frozen=True)
@@ -135,6 +136,10 @@ def phrase(feature: FeatureRow, found: Comparison) -> str:
     if stem in _MORE_OR_LESS:
         more, less, words = _MORE_OR_LESS[stem]
         return f"{words.format(more if found.value > found.overall else less, mine)}, {against}"
+    if stem == "response_share" and max(found.value, found.overall) > 1:
+        # Some messages were answered more than once.
+        mine, overall = (amount_text(value, "responses") for value in (found.value, found.overall))
+        return f"give {mine} responses a message, against {overall} for the {found.whom}"
     if stem in _SAYINGS:
         return f"{_SAYINGS[stem].format(value=mine)}, {against}"
     # Labels of other features are nouns, and hold their window.
@@ -181,7 +186,9 @@ def distinguishing(
 
 
 def _tellable(name: str, figures: Mapping[str, Mapping[str, Any]]) -> float:
-    return float(abs(figures[name]["effect_size"])) * _PLAINNESS.get(stem_of(name)[0], 1.0)
+    stem, window = stem_of(name)
+    plainness = _PLAINNESS.get(stem, 1.0) * (_WINDOW_PLAINNESS if window else 1.0)
+    return float(abs(figures[name]["effect_size"])) * plainness
 
 
 def stem_of(name: str) -> tuple[str, str]:

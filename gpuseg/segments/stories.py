@@ -13,7 +13,9 @@ _MOST_ATTRIBUTES = 2
 _CLEAR_EFFECT = 0.25
 _TWICE, _HALF, _MUCH = 1.95, 0.5, 1.5
 _WEEKLY = 9.9
-_NOTABLE = 0.2
+_NOTABLE, _OUTWEIGHS = 0.2, 1.5
+_BUYING = {"recency_days", "n_orders", "n_lines", "amount_sum", "amount_per_order", "n_active_days", "tenure_days"}
+_BUYING |= {"gap_days_mean", "gap_days_std"}
 # Families that describe what people do besides buying, each by its clearest figure.
 _DOINGS = ("engagement", "browsing", "intent", "lifecycle", "feedback", "social")
 
@@ -56,14 +58,29 @@ def headline(card: Mapping[str, Any], facts: Facts) -> str:
         only = "only " if ratio is not None and ratio <= _HALF else ""
         text += f" bring {only}{share_text(card['value_share'])} of sales"
     gap, quiet = facts.median("gap_days_mean"), facts.median("recency_days")
-    traits = card["distinguishing"]
+    apart = _remarkable(card["distinguishing"], known=gap is not None)
     if state(facts) in ("lapsed", "fading") and quiet is not None:
         return f"{text}; half of them have not bought for {_days(quiet)} or more."
-    if traits and (gap is None or traits[0]["feature"].startswith("share_")):
-        return f"{text}; they {traits[0]['short']}."
+    if apart is not None:
+        return f"{text}; they {apart['short']}."
     if gap is not None:
         return f"{text}; they typically buy every {_days(gap)}."
     return f"{text}; they are close to the average customer in every respect."
+
+
+def _remarkable(traits: Sequence[Mapping[str, Any]], *, known: bool) -> Mapping[str, Any] | None:
+    """The trait that says more than the rhythm of purchases: a taste, or what far outweighs all about buying."""
+    if not traits or not known:
+        return traits[0] if traits else None
+    first, effect = traits[0], abs(traits[0]["effect_size"])
+    if first["feature"].startswith("share_"):
+        return first
+    buying = [abs(trait["effect_size"]) for trait in traits if stem_of(trait["feature"])[0] in _BUYING]
+    return (
+        first
+        if effect >= _OUTWEIGHS * max(buying, default=0.0) and stem_of(first["feature"])[0] not in _BUYING
+        else None
+    )
 
 
 def _who(card: Mapping[str, Any], features: Sequence[FeatureRow]) -> Iterator[str]:
@@ -141,7 +158,7 @@ def _worth(card: Mapping[str, Any], average: float | None) -> str:
         return f"{text}."
     whole = amount_text(average, "currency")
     if ratio >= _TWICE:
-        return f"{text}, {f'{ratio:,.1f}'.removesuffix('.0')} times the average of {whole}."
+        return f"{text}, {_times(ratio)} the average of {whole}."
     if abs(ratio - 1) < 0.015:
         return f"{text}, about the average of {whole}."
     return f"{text}, {abs(ratio - 1):.0%} {'above' if ratio > 1 else 'below'} the average of {whole}."
@@ -166,11 +183,12 @@ def _by_behaviour(facts: Facts) -> Iterator[tuple[str, str]]:
     if ratio is not None and ratio >= _MUCH and state(facts) != "lapsed":
         because = f"they bring {share_text(facts.card['value_share'])} of sales"
         yield "Consider service and early access rather than discounts: the aim is to keep them.", because
-        yield "Consider asking them to recommend the shop.", because
     if facts.high("response_share"):
         yield "Consider testing new offers here first.", "they respond to contacts more than others do"
     elif facts.low("response_share"):
         yield "Consider fewer contacts, better chosen.", "they respond to contacts less than others do"
+    if ratio is not None and ratio >= _MUCH and state(facts) != "lapsed":
+        yield "Consider asking them to recommend the shop.", f"each spends {_times(ratio)} the average"
     if facts.card.get("tastes"):
         taste = facts.card["tastes"][0]
         yield (
@@ -227,6 +245,10 @@ def _median(card: Mapping[str, Any], name: str) -> float | None:
 def _mean(card: Mapping[str, Any], name: str) -> float | None:
     value = (card["features"].get(name) or {}).get("mean")
     return None if value is None else float(value)
+
+
+def _times(ratio: float) -> str:
+    return f"{ratio:,.1f}".removesuffix(".0") + " times"
 
 
 def _days(value: float) -> str:

@@ -56,6 +56,21 @@ def test_categories_and_what_has_no_words_of_its_own():
     assert said("sentiment_mean", -0.25, 0.31) == "comment in a tone of -0.25, against 0.31 for the average customer"
 
 
+def test_messages_that_were_answered_more_than_once():
+    assert said("response_share", 0.5, 0.26, unit="share") == (
+        "respond to 50% of messages, against 26% for the average customer"
+    )
+    assert said("response_share", 1.6, 0.26, unit="share") == (
+        "give 1.6 responses a message, against 0.26 for the average customer"
+    )
+
+
+def test_a_lifetime_figure_goes_before_a_window_that_is_hardly_clearer():
+    features = [feature("n_orders", 10.0), feature("n_orders_365d", 9.0)]
+    figures = {"n_orders": figure(1.0, 20.0), "n_orders_365d": figure(1.01, 19.0)}
+    assert [trait["feature"] for trait in distinguishing(figures, features)] == ["n_orders"]
+
+
 def test_a_short_phrase_keeps_no_figures_in_brackets():
     given = feature("n_orders", 63.0)
     assert short_phrase(given, compare(given, figure(1.0, 155.0))) == "order 2.5 times as often as the average customer"

@@ -56,6 +56,14 @@ def test_a_story_of_good_customers():
     assert found["actions"][0]["text"].startswith("Consider service and early access")
 
 
+def test_what_far_outweighs_all_about_buying_makes_the_headline():
+    loud = told(value_ratio=2.3, n_orders=(50.0, 1.2), response_share=(0.9, 2.9))
+    assert loud["headline"].endswith("; they respond to 90% of messages, against 20% for the average customer.")
+    assert [action["text"] for action in loud["actions"]][1] == "Consider testing new offers here first."
+    quiet = told(value_ratio=2.3, n_orders=(50.0, 1.2), response_share=(0.4, 1.3))
+    assert quiet["headline"].endswith("; they typically buy every 15 days.")
+
+
 def test_a_story_of_lapsed_customers():
     found = told(value_ratio=0.1, n_orders=(2.0, -1.5), recency_days=(144.0, 2.0))
     assert (
