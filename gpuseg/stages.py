@@ -200,5 +200,4 @@ def _provenance(job: Job) -> dict[str, str]:
         "As of": f"{job.config.run.as_of} (exclusive), {job.config.run.timezone}",
         "Seed": str(job.config.run.seed),
         "Ran on": job.engine.device.name,
-        "Rows read": f"{job.facts['validate']['rows_read']:,}",
     }

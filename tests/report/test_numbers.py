@@ -36,10 +36,15 @@ def version(tmp_path_factory: pytest.TempPathFactory) -> Path:
     frame = pd.DataFrame(lines, columns=["profile_id", "at", "amount", "order_id", "category"])
     config = {
         "run": {"out": str(tmp_path_factory.mktemp("numbers") / "run"), "as_of": AS_OF},
-        "sources": [{"name": "orders", "kind": "purchases"}],
+        "sources": [
+            {"name": "orders", "kind": "purchases"},
+            {"name": "people", "kind": "crm", "columns": {"age": "age", "tier": "tier"}},
+        ],
         "cluster": {"segments": "auto", "segments_range": [2, 5]},
     }
-    path: Path = gpuseg.run(config, frames={"orders": frame}).path
+    ids = [f"c-{profile}" for profile in range(150)]
+    people = pd.DataFrame({"profile_id": ids, "age": [20 + n % 37 for n in range(150)], "tier": ["gold", "tin"] * 75})
+    path: Path = gpuseg.run(config, frames={"orders": frame, "people": people}).path
     return path
 
 
