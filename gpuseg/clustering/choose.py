@@ -1,4 +1,20 @@
-"""How many segments: the clearest division by mean silhouette, or the elbow where there is none."""
+"""How many segments: the finest division into groups that have gaps between them and come out again on other rows.
+
+No single index finds the right number in all data (Milligan and Cooper 1985; Arbelaitz et al. 2013), so each is asked
+what it is good at:
+
+1. Too small segments are out: `smallest_share`.
+2. *Groups.* Tibshirani and Walther (2005) take the largest number whose prediction strength is at least 0.8. Slices of
+   one long cloud come out again too, so what counts is the number of groups in such a division, clusters without a
+   gap between them being one (`groups`); most of its clusters must be groups. That also counts right where K-means
+   cuts a large group before it parts two small ones. A division with gaps between all its clusters needs less
+   evidence: that they are stable (0.75, Hennig 2007).
+3. *Silhouette.* Where it peaks at a still larger number, that number is taken if the peak is one of structure (0.25,
+   Kaufman and Rousseeuw 1990), most of its clusters are groups and stable, and the Davies-Bouldin or the
+   Calinski-Harabasz index agrees. Among peaks that differ by less than a standard error the smallest number counts.
+4. *Neither.* Then segments are slices of a continuum, and their number is a matter of use. The elbow of the inertia is
+   taken, or the nearest number, rather below it, whose segments are stable.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -7,16 +23,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.kmeans import Mapper, best_of
+from gpuseg.clustering.kmeans import Fit, best_of
 from gpuseg.clustering.seeding import seed_centers
-from gpuseg.engine.base import Device
+from gpuseg.clustering.stability import labels_of, reproducibility
+from gpuseg.clustering.validity import Validator
+from gpuseg.clustering.ward import ward_centers
+from gpuseg.engine.base import Device, Executor
 
 CHOICE_ROWS = 16_384
-SILHOUETTE_ROWS = 4_096
-_STARTS = 4
-_CLEAR_SILHOUETTE = 0.5
-_WEAK_SILHOUETTE = 0.2
-_LEAST_FOR_ELBOW = 4
+_START_ROWS = 4_096
+_STARTS = 6
+_STRONG_PREDICTION = 0.8
+_STABLE = 0.75
+_STRUCTURE = 0.25
+_MOSTLY = 2 / 3
+# Silhouettes of rows spread by about a quarter, so their mean over n rows has this standard error times 1 / sqrt(n).
+_SILHOUETTE_SPREAD = 0.25
 
 
 @dataclass(frozen=True)
@@ -26,8 +48,12 @@ class Candidate:
     Parameters
     ----------
     segments : int
-    silhouette : float
-        Mean silhouette (Rousseeuw 1987), from -1 to 1, on at most 4 096 rows.
+    silhouette, davies_bouldin, calinski_harabasz : float
+        As in `Validity`.
+    prediction_strength, stability : float
+        As in `Reproducibility`.
+    groups : int
+        Groups that remain once clusters without a gap between them are joined; as in `separate_groups`.
     smallest_share : float
         Share of rows in the smallest cluster.
     inertia : float
@@ -37,9 +63,32 @@ class Candidate:
 
     segments: int
     silhouette: float
+    davies_bouldin: float
+    calinski_harabasz: float
+    prediction_strength: float
+    stability: float
+    groups: int
     smallest_share: float
     inertia: float
     accepted: bool
+
+    @property
+    def mostly_separate(self) -> bool:
+        """Whether there are gaps between most of the clusters."""
+        return 1 < self.groups >= _MOSTLY * self.segments
+
+    @property
+    def shows_groups(self) -> bool:
+        """Whether `groups` is a number of groups to rely on."""
+        whole = 1 < self.groups == self.segments and self.stability >= _STABLE
+        return whole or (self.mostly_separate and self.prediction_strength >= _STRONG_PREDICTION)
+
+    def shows_more_than(self, other: "Candidate") -> bool:
+        """Whether a peak of the silhouette here is one of structure, and another index prefers it to `other`."""
+        structure = self.silhouette >= _STRUCTURE and self.mostly_separate and self.stability >= _STABLE
+        return structure and (
+            self.davies_bouldin < other.davies_bouldin or self.calinski_harabasz > other.calinski_harabasz
+        )
 
 
 @dataclass(frozen=True)
@@ -71,19 +120,19 @@ def choose_segments(
     candidates: Sequence[int],
     *,
     device: Device,
-    executor: Mapper,
+    executor: Executor,
     seed: int,
     min_share: float,
     variance: float,
 ) -> Choice:
-    """Try every candidate on a sample and take the clearest division, or the elbow where none is clear.
+    """Try every candidate on a sample and decide; see the module for the rule.
 
     Parameters
     ----------
     sample : float array, shape (n_sample, n_features)
-        Rows in a canonical order.
+        Rows in a canonical order, of which at most the first 16 384 are used.
     candidates : sequence of int
-        Numbers to try, none above the number of distinct rows.
+        Numbers to try in ascending order, none above the number of distinct rows.
     device, executor
         What the fits run on.
     seed : int
@@ -96,33 +145,99 @@ def choose_segments(
     -------
     Choice
     """
-    rows = sample[:CHOICE_ROWS]
-    tried = [
-        _try(rows, k, device=device, executor=executor, seed=seed, min_share=min_share, variance=variance)
-        for k in candidates
-    ]
+    rows = np.ascontiguousarray(sample[:CHOICE_ROWS])
+    options: dict[str, Any] = {"device": device, "executor": executor, "variance": variance}
+    fits = _fits(rows, candidates, seed=seed, options=options)
+    found = reproducibility(rows, [fit.centers for fit in fits], seed=seed, **options)
+    validator, labels = Validator(rows), labels_of(rows, device)
+    tried = []
+    for k, fit, again in zip(candidates, fits, found, strict=True):
+        share = float(fit.counts.min() / fit.counts.sum())
+        measured = asdict(validator.measure(labels(fit.centers), fit.centers)) | asdict(again)
+        inertia = float(f"{fit.inertia:.9g}")
+        tried.append(
+            Candidate(segments=k, smallest_share=share, inertia=inertia, accepted=share >= min_share, **measured)
+        )
+    return decide(tried, n_rows=len(rows), min_share=min_share)
+
+
+def decide(tried: Sequence[Candidate], *, n_rows: int, min_share: float) -> Choice:
+    """Choose among measured candidates.
+
+    Parameters
+    ----------
+    tried : sequence of Candidate
+        In ascending order of segments, at least one.
+    n_rows : int
+        Rows that they were measured on.
+    min_share : float
+        For the reason alone.
+
+    Returns
+    -------
+    Choice
+    """
     accepted = [candidate for candidate in tried if candidate.accepted]
     if not accepted:
         best = max(tried, key=lambda candidate: (candidate.smallest_share, candidate.silhouette))
         reason = f"no number keeps every segment above {min_share:.0%}; {best.segments} comes closest"
         return Choice(best.segments, "auto", reason, tuple(tried))
-    clearest = max(accepted, key=lambda candidate: candidate.silhouette)
-    span = f"{tried[0].segments} to {tried[-1].segments}"
-    # Kaufman and Rousseeuw (1990) find no structure below 0.25 and a reasonable one from 0.5 on. A continuous cloud has
-    # its clearest division at the fewest segments, whatever its shape, so there a peak says little unless it is high.
-    needed = _CLEAR_SILHOUETTE if clearest is accepted[0] else _WEAK_SILHOUETTE
-    if clearest.silhouette >= needed or len(accepted) < _LEAST_FOR_ELBOW:
-        reason = (
-            f"of {span} segments, {clearest.segments} separate the profiles most clearly "
-            f"(mean silhouette {clearest.silhouette:.2f})"
+    chosen, reason = _separate(accepted, n_rows) or _slices(accepted)
+    return Choice(chosen.segments, "auto", reason, tuple(tried))
+
+
+def _separate(accepted: Sequence[Candidate], n_rows: int) -> tuple[Candidate, str] | None:
+    """Candidate for the number of groups, or for the clearest silhouette where it shows more; None without gaps."""
+    finest = max((c for c in accepted if c.shows_groups), key=lambda c: (c.groups, c.groups - c.segments), default=None)
+    nearest = min(accepted, key=lambda c: abs(c.segments - (finest.groups if finest else 0)))
+    clearest = _clearest(accepted, n_rows)
+    if clearest.segments > (finest.groups if finest else nearest.segments) and clearest.shows_more_than(nearest):
+        return clearest, (
+            f"{clearest.segments} segments separate the profiles most clearly (mean silhouette "
+            f"{clearest.silhouette:.2f}) and come out again on resampled profiles (stability {clearest.stability:.2f})"
         )
-        return Choice(clearest.segments, "auto", reason, tuple(tried))
-    elbow = _elbow(accepted)
+    if finest is None:
+        return None
+    strength = f"(prediction strength {finest.prediction_strength:.2f}, stability {finest.stability:.2f})"
+    if finest.segments == finest.groups:
+        return finest, (
+            f"{finest.segments} is the largest number of segments that come out again on other profiles {strength} "
+            "with gaps between all of them"
+        )
     reason = (
-        f"the profiles form no separate groups, so of {span} segments {elbow.segments} was taken: from there on, "
-        "further segments make the groups only slightly tighter"
+        f"{finest.segments} segments come out again on other profiles {strength}, and once those without a gap between "
+        f"them are joined, {finest.groups} groups are left"
     )
-    return Choice(elbow.segments, "auto", reason, tuple(tried))
+    if nearest.segments != finest.groups:
+        reason += f"; {nearest.segments} is the nearest number allowed"
+    return nearest, reason
+
+
+def _clearest(accepted: Sequence[Candidate], n_rows: int) -> Candidate:
+    """Candidate of the largest silhouette, the fewest segments of equals."""
+    margin = _SILHOUETTE_SPREAD / np.sqrt(min(n_rows, Validator.SILHOUETTE_ROWS))
+    peak = max(candidate.silhouette for candidate in accepted)
+    return next(candidate for candidate in accepted if candidate.silhouette >= peak - margin)
+
+
+def _slices(accepted: Sequence[Candidate]) -> tuple[Candidate, str]:
+    """Candidate for a continuum: the elbow, or the nearest stable number below it."""
+    no_gaps = "no number leaves gaps between most of the segments"
+    stable = [candidate for candidate in accepted if candidate.stability >= _STABLE]
+    if not stable:
+        best = max(accepted, key=lambda candidate: candidate.stability)
+        return best, (
+            f"{no_gaps} or makes them come out again on resampled profiles; {best.segments} comes nearest "
+            f"(stability {best.stability:.2f})"
+        )
+    elbow = _elbow(accepted)
+    chosen = max([c for c in stable if c.segments <= elbow.segments] or stable[:1], key=lambda c: c.segments)
+    if chosen is elbow:
+        return chosen, f"{no_gaps}; beyond {chosen.segments}, more segments are only slightly tighter"
+    return chosen, (
+        f"{no_gaps}; beyond {elbow.segments}, more segments are only slightly tighter, and {chosen.segments} is the "
+        f"nearest number that comes out again on resampled profiles (stability {chosen.stability:.2f})"
+    )
 
 
 def _elbow(candidates: Sequence[Candidate]) -> Candidate:
@@ -152,26 +267,13 @@ def n_distinct(rows: npt.NDArray[Any], *, enough: int) -> int:
     return min(found, enough)
 
 
-def _try(
-    rows: npt.NDArray[Any],
-    k: int,
-    *,
-    device: Device,
-    executor: Mapper,
-    seed: int,
-    min_share: float,
-    variance: float,
-) -> Candidate:
-    from sklearn.metrics import silhouette_score
-
-    blocks = [device.asarray(rows)]
-    starts = seed_centers(rows, k, n_starts=_STARTS, seed=seed)
-    fit = best_of(starts, blocks, device=device, executor=executor, variance=variance)
-    few = rows[:SILHOUETTE_ROWS]
-    labels = device.to_host(
-        device.assign_accumulate(device.asarray(few), device.asarray(fit.centers), want_labels=True).labels
-    )
-    found = len(np.unique(labels))
-    silhouette = float(silhouette_score(few, labels)) if 1 < found < len(few) else 0.0
-    share = float(fit.counts.min() / fit.counts.sum())
-    return Candidate(k, silhouette, share, fit.inertia, bool(share >= min_share))
+def _fits(rows: npt.NDArray[Any], candidates: Sequence[int], *, seed: int, options: dict[str, Any]) -> list[Fit]:
+    """Best fit of every candidate: starts are compared on the first rows, and the best is carried on to all."""
+    few = rows[:_START_ROWS]
+    device: Device = options["device"]
+    on_few, on_all = [device.asarray(few)], [device.asarray(rows)]
+    fits = []
+    for k, start in zip(candidates, ward_centers(rows, candidates), strict=True):
+        best = best_of([start, *seed_centers(few, k, n_starts=_STARTS, seed=seed)], on_few, **options)
+        fits.append(best_of([best.centers], on_all, **options))
+    return fits
