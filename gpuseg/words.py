@@ -14,19 +14,23 @@ def _sorted_in(**classes: str) -> Mapping[str, str]:
 WEB_WORDS = _sorted_in(
     view="""view page_view pageview page page_viewed view_page screen_view screen session_start first_visit
         user_engagement scroll main home visit path_start catalog view_item_list product_list_viewed
-        collection_viewed category select_content""",
-    search="search view_search_results site_search search_submitted products_searched filter product_list_filtered",
+        collection_viewed category select_content promo promo_page landing landing_page account
+        account_page profile help""",
+    search="""search view_search_results site_search search_submitted products_searched filter filters
+        filter_results product_list_filtered""",
     product="""product view_item product_view product_viewed item_view view_product product1 product2 detail
-        product_clicked select_item add_to_wishlist product_added_to_wishlist wishlist""",
+        product_clicked select_item add_to_wishlist product_added_to_wishlist wishlist wishlist_add compare
+        review_page reviews""",
     cart="""cart add_to_cart addtocart add_cart product_added product_added_to_cart view_cart cart_viewed basket
         add_to_basket cart_add""",
     checkout="""checkout begin_checkout checkout_started initiate_checkout add_shipping_info add_payment_info
         checkout_step_viewed checkout_step_completed payment_info_entered delivery_choice delivery_choice_courier
-        delivery_choice_pickup payment_choice payment_card payment_cash payment""",
+        delivery_choice_pickup payment_choice payment_card payment_cash payment shipping_details payment_details
+        shipping delivery""",
     purchase="""purchase purchased order transaction order_completed checkout_completed order_placed
         payment_done confirmation conversion sale buy bought ecommerce_purchase in_app_purchase""",
     other="""remove_from_cart product_removed refund order_refunded path_end session_end lost logout login sign_up
-        error exception""",
+        error error_page exception payment_error checkout_bug support_chat chat""",
 )
 
 WEB_PATHS = _sorted_in(
