@@ -64,11 +64,11 @@ def conditions(item: FeatureRow, interval: Interval, *, floor: float) -> list[di
         for an unknown value where `or_unknown` says so.
     """
     if interval.lower == inf:
-        return [_condition(item, "<=", floor, interval, f"{pretty(item['label'])} unknown")]
+        return [_condition(item, "<=", floor, interval, f"{subject(item)} unknown")]
     bounds = [(">", interval.lower), ("<=", interval.upper)]
     found = [(operator, bound) for operator, bound in bounds if isfinite(bound)]
     if not found and not interval.unknown:
-        return [_condition(item, ">", floor, interval, f"{pretty(item['label'])} known")]
+        return [_condition(item, ">", floor, interval, f"{subject(item)} known")]
     return [
         _condition(item, operator, bound, interval, interval_text(item, _only(operator, bound, interval.unknown)))
         for operator, bound in found
@@ -86,11 +86,11 @@ def rule_text(items: Sequence[FeatureRow], intervals: Sequence[Interval]) -> str
     parts = []
     for item, interval in zip(items, intervals, strict=True):
         if interval.lower == inf:
-            parts.append(f"{pretty(item['label'])} unknown")
+            parts.append(f"{subject(item)} unknown")
         elif isfinite(interval.lower) or isfinite(interval.upper):
             parts.append(interval_text(item, interval))
         elif not interval.unknown:
-            parts.append(f"{pretty(item['label'])} known")
+            parts.append(f"{subject(item)} known")
     if len(parts) < 2:
         return parts[0] if parts else "everyone"
     return f"{'; '.join(parts[:-1])}; and {parts[-1]}"
@@ -123,7 +123,24 @@ def _only(operator: str, bound: float, unknown: bool) -> Interval:  # noqa: FBT0
     return Interval(bound, inf, unknown) if operator == ">" else Interval(-inf, bound, unknown)
 
 
+def subject(item: FeatureRow) -> str:
+    """What may be known or unknown, such as "days between purchases"."""
+    return str(item["name"]).partition("=")[0].replace("_", " ") if is_mark(item) else pretty(item["label"])
+
+
+def is_mark(item: FeatureRow) -> bool:
+    """Whether a feature says with 0 or 1 that an attribute has one of its values; true shares are no whole numbers."""
+    return item["unit"] == "share" and item["dtype"] == "int64" and "=" in item["name"]
+
+
+def _mark(item: FeatureRow, *, present: bool) -> str:
+    column, _, value = item["name"].partition("=")
+    return f"{column.replace('_', ' ')} is {'' if present else 'not '}{pretty(value)}"
+
+
 def _bounded(item: FeatureRow, interval: Interval) -> str:
+    if is_mark(item):
+        return _mark(item, present=interval.lower >= 0)
     saying, whole = pretty(item["saying"]), item["dtype"] == "int64"
     lower, upper = (figure_text(bound, item["unit"]) for bound in (interval.lower, interval.upper))
     # A time from one to the next: a short one means often.
@@ -142,8 +159,10 @@ def _bounded(item: FeatureRow, interval: Interval) -> str:
     return saying.format(value=upper if least == interval.upper else f"{figure_text(least, item['unit'])} to {upper}")
 
 
-def said(item: FeatureRow, figure: str) -> str:
-    """What a feature's figure says of somebody, such as "last bought 1 day ago"."""
+def said(item: FeatureRow, value: float, figure: str) -> str:
+    """What a feature's value, written as `figure`, says of somebody, such as "last bought 1 day ago"."""
+    if is_mark(item):
+        return _mark(item, present=value > 0)
     return _singular(pretty(item["saying"]).format(value=figure), item["unit"])
 
 

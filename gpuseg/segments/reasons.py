@@ -15,9 +15,9 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.matrix.transform import feature_values
-from gpuseg.segments.conditions import said
+from gpuseg.segments.conditions import FeatureRow, is_mark, said, subject
 from gpuseg.segments.model import Model
-from gpuseg.segments.naming import amount_text, pretty
+from gpuseg.segments.naming import amount_text
 
 _MOST_SHOWN, _MOST_AGAINST = 5, 3
 _LEAST_SHOWN = 0.01
@@ -44,9 +44,9 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
     dict
         `runner_up` (`segment_id`, `segment_name`, `distance`), the nearest of the other centers; `margin`, its squared
         distance less that of the own center; and `reasons`, largest contribution first. Both are None and there are no
-        reasons where the model has one segment. A reason stands for one figure over all its windows: `code` (the
-        figure, and whether the profile lies above or below half-way between both centers), `feature` (the column that
-        decides it) with `label`, `unit`, raw `value` (None where unknown), `segment_value` and `runner_up_value`
+        reasons where the model has one segment. A reason stands for one figure over all its windows, or for an
+        attribute with all its values: `code` (the figure, and whether the profile lies above or below half-way between
+        both centers), `feature` (the column that decides it) with `label`, `unit`, raw `value` (None where unknown), `segment_value` and `runner_up_value`
         (medians of both segments), `average` (mean of everyone), `contribution` and `share` of the margin (None where
         the margin is not above zero), `text`, and `columns` with the `feature`, `value` and `contribution` of each.
         Contributions of all reasons add up to the margin.
@@ -61,7 +61,7 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
     margin = fsum(pulls)
     above = 2 * row > centers[segment] + centers[other]
     teller = _Teller(model, features, content, segment, other)
-    groups = _figures(model.transform.features, [item["name"] for item in model.features])
+    groups = _figures(model.transform.features, {item["name"]: item for item in model.features})
     reasons = [teller.reason(stem, columns, pulls, above, margin) for stem, columns in groups.items()]
     return {
         "runner_up": {
@@ -115,12 +115,19 @@ def _contributions(row: Values, mine: Values, other: Values) -> Values:
     return found
 
 
-def _figures(columns: Sequence[str], names: Sequence[str]) -> dict[str, list[int]]:
-    """Figures to the positions of their columns: a figure's lifetime value and all its windows are one."""
+def _figures(columns: Sequence[str], items: Mapping[str, FeatureRow]) -> dict[str, list[int]]:
+    """Figures to the positions of their columns.
+
+    A figure's lifetime value and all its windows are one, and so are all values of an attribute.
+    """
     groups: dict[str, list[int]] = {}
     for position, column in enumerate(columns):
         window = _WINDOW.fullmatch(column)
-        groups.setdefault(window[1] if window and window[1] in names else column, []).append(position)
+        if is_mark(items[column]):
+            stem = column.partition("=")[0]
+        else:
+            stem = window[1] if window and window[1] in items else column
+        groups.setdefault(stem, []).append(position)
     return groups
 
 
@@ -132,7 +139,8 @@ class _Teller:
         self.items = {item["name"]: item for item in model.features}
         self.features = features
         cards = {card["segment_id"]: card["features"] for card in content["segments"]}
-        self.mine, self.other = cards[segment], cards[other]
+        # Figures of a segment below the group floor are withheld.
+        self.mine, self.other = cards.get(segment, {}), cards.get(other, {})
         self.everyone = {item["name"]: item for item in content["features"]}
 
     def reason(
@@ -145,13 +153,13 @@ class _Teller:
         column = self.columns[leader]
         name = column.feature
         found = {
-            "code": f"{stem}.{'high' if above[leader] else 'low'}",
+            "code": f"{name if is_mark(self.items[name]) else stem}.{'high' if above[leader] else 'low'}",
             "feature": name,
             "label": self.items[name]["label"],
             "unit": self.items[name]["unit"],
             "value": self._value(name),
-            "segment_value": self.mine[name]["median"],
-            "runner_up_value": self.other[name]["median"],
+            "segment_value": self.mine.get(name, {}).get("median"),
+            "runner_up_value": self.other.get(name, {}).get("median"),
             "average": self.everyone[name]["mean"],
             "contribution": total,
             "share": total / margin if margin > 0 else None,
@@ -175,9 +183,9 @@ class _Teller:
     def _text(self, found: Mapping[str, Any], fill: float) -> str:
         unit, value, item = found["unit"], found["value"], self.items[found["feature"]]
         if value is None:
-            text = f"{pretty(found['label'])} unknown, taken as {_figure(fill, unit)}"
+            text = f"{subject(item)} unknown, taken as {_figure(fill, unit)}"
         else:
-            text = said(item, _figure(value, unit))
+            text = said(item, value, _figure(value, unit))
         keys = ("segment_value", "runner_up_value", "average")
         mine, other, average = (_figure(found[key], unit) for key in keys)
         return f"{text} (typical here {mine}, there {other}; average {average})"

@@ -29,6 +29,14 @@ WINE = {
     "dtype": "float64",
 }
 
+HOME = {
+    "name": "home_ownership=Renter",
+    "label": "home ownership: Renter",
+    "saying": "{value} with home ownership Renter",
+    "unit": "share",
+    "dtype": "int64",
+}
+
 
 def test_intervals_narrow():
     whole = Interval()
@@ -118,8 +126,18 @@ def test_figures_keep_their_digits(value, unit, text):
 
 
 def test_a_single_one_is_singular():
-    assert said(RECENCY, "1") == "last bought 1 day ago"
-    assert said(ORDERS, "1") == "1 order"
-    assert said(ORDERS, "1.1") == "1.1 orders"
-    assert said(ORDERS, "2,001") == "2,001 orders"
-    assert said(SPEND, "1") == "spent 1"
+    assert said(RECENCY, 1, "1") == "last bought 1 day ago"
+    assert said(ORDERS, 1, "1") == "1 order"
+    assert said(ORDERS, 1.1, "1.1") == "1.1 orders"
+    assert said(ORDERS, 2001, "2,001") == "2,001 orders"
+    assert said(SPEND, 1, "1") == "spent 1"
+
+
+def test_an_attribute_is_a_value_or_is_not():
+    assert said(HOME, 1, "100%") == "home ownership is Renter"
+    assert said(HOME, 0, "0%") == "home ownership is not Renter"
+    assert interval_text(HOME, Interval(lower=0.0, unknown=False)) == "home ownership is Renter"
+    assert interval_text(HOME, Interval(upper=0.0)) == "home ownership is not Renter (or unknown)"
+    assert rule_text([HOME], [Interval(unknown=False)]) == "home ownership known"
+    share = HOME | {"name": "share_a=b", "saying": "{value} of items from a=b", "dtype": "float64"}
+    assert interval_text(share, Interval(lower=0.0, unknown=False)) == "more than 0% of items from a=b"

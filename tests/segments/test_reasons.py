@@ -254,3 +254,22 @@ def test_one_segment_has_no_runner_up():
     assert told == {"runner_up": None, "margin": None, "reasons": []}
     row = {"status": "assigned", "segment_id": 0, "segment_name": "All"}
     assert reasons_text(row | told).splitlines() == ["0  All", "------", "There is no other segment."]
+
+
+def test_values_of_an_attribute_are_one_reason(tmp_path):
+    people = pd.DataFrame({"profile_id": range(-50, N_PROFILES * 7 - 50, 7)})
+    people["region"] = np.array(["North", "South", "West"])[np.arange(N_PROFILES) % 3]
+    config = {
+        "run": {"out": str(tmp_path / "run"), "as_of": AS_OF},
+        "sources": [
+            {"name": "orders", "kind": "purchases"},
+            {"name": "people", "kind": "crm", "columns": {"region": "region"}},
+        ],
+        "features": {"families": ["rfm", "attributes"]},
+        "cluster": {"segments": 3},
+    }
+    told = gpuseg.run(config, frames={"orders": lines(), "people": people}).explain(-50)
+    (region,) = (reason for reason in told["reasons"] if reason["feature"].startswith("region="))
+    assert sorted(each["feature"] for each in region["columns"]) == ["region=North", "region=South", "region=West"]
+    assert region["code"].startswith(f"{region['feature']}.")
+    assert "region is " in region["text"]
