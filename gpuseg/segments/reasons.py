@@ -46,9 +46,10 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
         distance less that of the own center; and `reasons`, largest contribution first. Both are None and there are no
         reasons where the model has one segment. A reason stands for one figure over all its windows, or for an
         attribute with all its values: `code` (the figure, and whether the profile lies above or below half-way between
-        both centers), `feature` (the column that decides it) with `label`, `unit`, raw `value` (None where unknown), `segment_value` and `runner_up_value`
-        (medians of both segments), `average` (mean of everyone), `contribution` and `share` of the margin (None where
-        the margin is not above zero), `text`, and `columns` with the `feature`, `value` and `contribution` of each.
+        both centers), `feature` (the column that decides it) with `label`, `unit`, raw `value` (None where unknown),
+        `segment_value` and `runner_up_value` (medians of both segments, None where there is none), `average` (mean of
+        everyone), `contribution` and `share` of the margin (None where the margin is not above zero), `text`, and
+        `columns` with the `feature`, `value` and `contribution` of each.
         Contributions of all reasons add up to the margin.
     """
     if model.n_segments < 2:
