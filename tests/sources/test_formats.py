@@ -335,6 +335,33 @@ def test_json_attributes_are_text(lines):
         assert lines([{"profile_id": 1, "tier": value}] * 2, **crm)["tier"] == [text] * 2
 
 
+@pytest.mark.parametrize("mixed", [False, True], ids=["by Arrow", "line by line"])
+def test_figures_words_and_consent_of_other_kinds(tmp_path, scan, mixed):
+    """Kinds whose columns are numbers and words read the same from JSON lines as from CSV."""
+    cells = {
+        "profile_id": ["a", "b", "c", "d"],
+        "at": ["2017-01-01"] * 4,
+        "rating": ["4.5", "3", "", "2.25"],
+        "nps": ["9", "", "10", "0"],
+        "comment": ["good", "", "7", "very bad"],
+        "ok": ["true", "false", "true", "true"],
+    }
+    rows = [dict(zip(cells, row, strict=True)) for row in zip(*cells.values(), strict=True)]
+    (tmp_path / "a.csv").write_text("\n".join(",".join(row) for row in [cells, *(r.values() for r in rows)]), "utf-8")
+    text = ""
+    for row in rows:
+        values = {name: json.dumps(value) for name, value in row.items()}
+        values |= {"rating": row["rating"] or "null", "nps": row["nps"] or "null", "ok": row["ok"]}
+        text += "{" + ", ".join(f'"{name}": {value}' for name, value in values.items()) + "}\n"
+    if mixed:
+        text = text.replace('"7"', "7").replace('"nps": 9', '"nps": "9"')
+    (tmp_path / "a.jsonl").write_text(text, "utf-8")
+    settings = {"kind": "feedback", "consent_column": "ok"}
+    expected = scan(uri=f"{tmp_path}/a.csv", **settings)
+    assert expected[0]["profile_id"] == ["a", "c", "d"]
+    assert scan(uri=f"{tmp_path}/a.jsonl", **settings) == expected
+
+
 def test_columns_that_no_line_has(lines):
     with pytest.raises(SchemaError, match=r"no column 'amount'; it has profile_id, at, amuont; did you mean amuont\?"):
         lines([{"profile_id": "a", "at": "2017-01-01", "amuont": 1}] * 2)
