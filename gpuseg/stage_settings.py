@@ -33,8 +33,8 @@ def fit(config: Config, plans: Plans) -> str:
 
 
 def assign(config: Config, plans: Plans) -> str:
-    """Nothing besides the model."""
-    return ""
+    """How small a group may be described."""
+    return str(config.privacy.group_floor)
 
 
 def explain(config: Config, plans: Plans) -> str:

@@ -20,6 +20,7 @@ from gpuseg.segments.totals import labelled_sample
 from gpuseg.sources.ingest import ingest
 from gpuseg.sources.plan import Plans
 from gpuseg.sources.reduce import bucket_files
+from gpuseg.trust.floor import floored_rules, floored_segments
 from gpuseg.trust.gates import check_gates, check_not_empty
 from gpuseg.trust.quality import quality_record
 from gpuseg.workspace.files import read_json, write_json, write_text
@@ -151,6 +152,7 @@ def assign(job: Job) -> Facts:
         as_of=job.config.run.as_of.isoformat(),
         timezone=job.config.run.timezone,
     )
+    content = floored_segments(content, job.config.privacy.group_floor)
     write_json(job.folder / "segments.json", content)
     return {"n_assigned": content["n_assigned"], "n_no_data": content["n_no_data"], "warnings": []}
 
@@ -165,7 +167,8 @@ def explain(job: Job) -> Facts:
     if sample is None:
         rule = SampleRule(model.seed, job.facts["features"]["n_profiles"])
         sample = labelled_sample(model, rule, job.engine, files=bucket_files(job.folder / "features"))
-    surrogate = surrogate_rules(sample, model)
+    withheld = read_json(job.folder / "segments.json")["withheld"]
+    surrogate = floored_rules(surrogate_rules(sample, model), withheld["segment_ids"], withheld["group_floor"])
     baseline = rfm_baseline(sample, model.features, model.n_segments, transform=model.transform)
     write_json(job.folder / "explanations.json", {"format": 1, "surrogate": surrogate, "baseline": baseline})
     return {"fidelity": surrogate["fidelity"] if surrogate else None, "warnings": []}
@@ -174,14 +177,18 @@ def explain(job: Job) -> Facts:
 def report(job: Job) -> Facts:
     """Write the report and the model card."""
     from gpuseg.report import render_model_card, render_report
+    from gpuseg.segments.text import withheld_text
 
     quality = read_json(job.folder / "quality.json")
     notes = [note for facts in job.facts.values() for note in facts.get("warnings", ())]
+    segments = read_json(job.folder / "segments.json")
+    if segments["withheld"]["n_segments"]:
+        notes.append(withheld_text(segments["withheld"]))
     quality["warnings"] = list(dict.fromkeys([*quality["warnings"], *notes]))
     explained = job.folder / "explanations.json"
     content: dict[str, Any] = {
         "title": job.config.run.name,
-        "segments": read_json(job.folder / "segments.json"),
+        "segments": segments,
         "quality": quality,
         "explanations": read_json(explained) if explained.exists() else None,
     }

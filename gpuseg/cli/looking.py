@@ -20,19 +20,25 @@ def describe(
     """Show the segment cards."""
     from gpuseg.errors import ConfigError
     from gpuseg.segments.run import open_run
-    from gpuseg.segments.text import card_text
+    from gpuseg.segments.text import card_text, withheld_text
 
     opened = open_run(run)
     content = opened.segments
     cards = content["segments"]
     if segment is not None:
         cards = [card for card in cards if card["segment_id"] == segment]
+        if segment in content["withheld"]["segment_ids"]:
+            floor = content["withheld"]["group_floor"]
+            raise ConfigError(f"--segment {segment}: withheld, so that no group of fewer than {floor} is described")
         if not cards:
             raise ConfigError(f"--segment {segment}: the segments are 0 to {content['n_segments'] - 1}")
     if console.settings.json:
         print(json.dumps(content | {"segments": cards}, ensure_ascii=False))
         return
-    print("\n\n".join(card_text(card, content["features"]) for card in cards))
+    parts = [card_text(card, content["features"]) for card in cards]
+    if segment is None and content["withheld"]["n_segments"]:
+        parts.append(withheld_text(content["withheld"]))
+    print("\n\n".join(parts))
 
 
 def explain(
@@ -47,7 +53,7 @@ def explain(
     opened = open_run(run)
     if profile is None:
         content = opened.explanations
-        names = {card["segment_id"]: card["name"] for card in opened.segments["segments"]}
+        names = dict(enumerate(opened.model.names))
         console.show(rules_text(content["surrogate"], names), content)
     else:
         told = opened.explain(profile)

@@ -7,6 +7,9 @@ import typer
 
 from gpuseg.cli import console
 
+QUARANTINED = 6
+"""Exit code of a run that is done but has set bad rows apart."""
+
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished version.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -85,27 +88,40 @@ def _stages(config: Any, *, until: str, fresh: bool) -> None:
         "stages": {record.stage: dict(record.facts) for record in outcome.records},
         "warnings": outcome.warnings,
         "engine": outcome.reason,
+        "rows_quarantined": sum(record.facts.get("rows_quarantined", 0) for record in outcome.records),
     }
     if until != STAGE_NAMES[-1]:
         done = "done" if until in outcome.executed else "already committed, nothing changed"
-        console.show(f"{until}: {done} in {outcome.version.path}", content)
+        _end(f"{until}: {done} in {outcome.version.path}", content)
         return
     segments = outcome.run.segments
     content["segments"] = [
         {key: card[key] for key in ("segment_id", "name", "n_profiles", "profile_share", "value_share")}
         for card in segments["segments"]
     ]
-    console.show(_result_text(outcome.version.path, segments), content)
+    _end(_result_text(outcome.version.path, segments), content)
+
+
+def _end(text: str, content: dict[str, Any]) -> None:
+    """Show the result; whoever waits for the exit code learns that rows were set apart."""
+    console.show(text, content)
+    if content["rows_quarantined"]:
+        console.note(f"{content['rows_quarantined']} bad rows were set apart in {content['path']}/quarantine")
+        raise typer.Exit(QUARANTINED)
 
 
 def _result_text(folder: Path, segments: dict[str, Any]) -> str:
+    from gpuseg.segments.text import withheld_text
+
     lines = [f"{segments['n_assigned']:,} profiles in {segments['n_segments']} segments"]
     if segments["n_no_data"]:
         lines[0] += f", {segments['n_no_data']:,} without events"
-    width = max(len(card["name"]) for card in segments["segments"])
+    width = max((len(card["name"]) for card in segments["segments"]), default=0)
     for card in segments["segments"]:
         value = "" if card["value_share"] is None else f"  {card['value_share']:6.1%} of sales"
         lines.append(f"  {card['segment_id']:>3}  {card['name']:<{width}}  {card['profile_share']:6.1%}{value}")
+    if segments["withheld"]["n_segments"]:
+        lines.append(f"  {withheld_text(segments['withheld'])}")
     lines += [f"Report: {folder / 'report.html'}", f"Assignments: {folder / 'assignments'}"]
     return "\n".join(lines)
 

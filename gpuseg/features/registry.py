@@ -56,6 +56,11 @@ def declare_features(
     declared : list of Declared
     skipped : list of str
         One sentence for each family that the configuration names and the data cannot feed.
+
+    Raises
+    ------
+    ConfigError
+        If two features would have one name, as where two crm sources have the same column.
     """
     declared: list[Declared] = []
     skipped: list[str] = []
@@ -69,10 +74,26 @@ def declare_features(
                 )
             continue
         found = family.declare(context)
-        if not found and asked:
+        if not found:
             skipped.append(f"family {name} skipped: no {family.needs} source has the column it needs")
         declared += [Declared(name, feature) for feature in found]
+    _check_distinct(declared)
     return declared, skipped
+
+
+def _check_distinct(declared: Sequence[Declared]) -> None:
+    """Refuse two features of one name; only the column of an attribute may be shown, other names hold data."""
+    families: dict[str, str] = {}
+    for item in declared:
+        name = item.feature.name
+        if name in families:
+            both = dict.fromkeys((families[name], item.family))
+            column = f" {name.partition('=')[0]!r}" if "attributes" in both else ""
+            raise ConfigError(
+                f"features: family {' and '.join(both)} would give two features one name{column}; "
+                "give the column another name in columns of its source"
+            )
+        families[name] = item.family
 
 
 def check_names(section: FeaturesSection, names: Sequence[str]) -> None:

@@ -33,3 +33,13 @@ def card_text(card: Mapping[str, Any], features: Sequence[Mapping[str, Any]]) ->
         numbers = [amount_text(value, feature["unit"]) for value in (figure["mean"], figure["median"], feature["mean"])]
         lines.append(f"  {pretty(feature['label']):<34} {numbers[0]:>12} {numbers[1]:>12} {numbers[2]:>12}")
     return "\n".join(lines)
+
+
+def withheld_text(withheld: Mapping[str, Any]) -> str:
+    """One line on the segments that are not described."""
+    n = withheld["n_segments"]
+    what = "1 segment is" if n == 1 else f"{n} segments are"
+    return (
+        f"{what} not described ({withheld['n_profiles']:,} profiles), so that no group of fewer than "
+        f"{withheld['group_floor']:,} can be made out."
+    )

@@ -67,6 +67,7 @@ class Shop:
             "run": {"out": "out", "as_of": dt.date(2018, 1, 1)},
             "sources": [source],
             "cluster": {"segments": 3},
+            "privacy": {"group_floor": 1},
         }
 
     @property

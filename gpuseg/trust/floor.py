@@ -1,0 +1,79 @@
+"""The group floor: what is published of segments so small that a description would be one of persons."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+
+def withheld_segments(counts: Sequence[int], floor: int) -> list[int]:
+    """Segments of which nothing is published.
+
+    Parameters
+    ----------
+    counts : sequence of int
+        Profiles of each segment.
+    floor : int
+        Smallest group that may be described.
+
+    Returns
+    -------
+    list of int
+        Ascending: every segment below the floor, and of the others the smallest, one after the other, until all those
+        withheld together reach the floor; otherwise the total less the rest would tell what was withheld
+        (complementary suppression, as in Hundepool et al. 2012, Statistical Disclosure Control, 4.3).
+    """
+    by_size = sorted(range(len(counts)), key=lambda segment: (counts[segment], -segment))
+    found = [segment for segment in by_size if counts[segment] < floor]
+    for segment in by_size[len(found) :]:
+        if not found or sum(counts[i] for i in found) >= floor:
+            break
+        found.append(segment)
+    return sorted(found)
+
+
+def floored_segments(content: Mapping[str, Any], floor: int) -> dict[str, Any]:
+    """Content of `segments.json` without the segments that are withheld.
+
+    Parameters
+    ----------
+    content : mapping
+        With a card for every segment.
+    floor : int
+
+    Returns
+    -------
+    dict
+        With `withheld`: the floor, how many segments and profiles are withheld, and their ids. Where fewer profiles
+        than the floor have events at all, the figures over everyone are withheld too.
+    """
+    cards = content["segments"]
+    ids = withheld_segments([card["n_profiles"] for card in cards], floor)
+    hidden = {cards[place]["segment_id"] for place in ids}
+    found = dict(content)
+    found["segments"] = [card for card in cards if card["segment_id"] not in hidden]
+    found["withheld"] = {
+        "group_floor": floor,
+        "n_segments": len(hidden),
+        "n_profiles": sum(cards[place]["n_profiles"] for place in ids),
+        "segment_ids": sorted(hidden),
+    }
+    projection = content.get("projection")
+    if projection and hidden:
+        points = [point for point in projection["points"] if point[2] not in hidden]
+        found["projection"] = projection | {"points": points}
+    if content["n_assigned"] < floor:
+        found |= dict.fromkeys(("value_total", "value_per_profile", "projection"))
+        blank = dict.fromkeys(("mean", "median", "std"))
+        found["features"] = [feature | blank for feature in content["features"]]
+    return found
+
+
+def floored_rules(surrogate: Mapping[str, Any] | None, withheld: Sequence[int], floor: int) -> dict[str, Any] | None:
+    """The surrogate's rules without those for withheld segments, and without those of fewer profiles than the floor."""
+    if surrogate is None:
+        return None
+    segments = [
+        segment | {"rules": [rule for rule in segment["rules"] if rule["n_profiles"] >= floor]}
+        for segment in surrogate["segments"]
+        if segment["segment_id"] not in withheld
+    ]
+    return {**surrogate, "segments": segments}
