@@ -1,5 +1,7 @@
 """Identity maps: which profile a key of a source belongs to."""
 
+from dataclasses import replace
+
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -27,14 +29,14 @@ def read_identity(plan: ReadPlan, engine: Engine, *, id_type: IdType) -> pa.Tabl
     Raises
     ------
     InvalidValueError
-        If a key stands more than once or a profile is missing.
+        If a key stands more than once, is missing or has no profile; a bad row of a map is never set apart.
     SchemaError
         If profiles are of a type that ids cannot have.
     """
     kind = pa.int64() if id_type == "int64" else pa.large_string()
     keys: list[pa.Array] = []
     targets: list[pa.Array] = []
-    for batch in engine.device.scan(plan):
+    for batch in engine.device.scan(replace(plan, quarantine=False)):
         rows, _ = engine.device.partition_to_host(batch, 1)
         keys.append(rows["profile_id"])
         targets.append(_as_ids(rows["target"], kind, plan))

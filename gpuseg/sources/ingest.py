@@ -1,5 +1,6 @@
 """Reads every source once into buckets and reduces each bucket to the state that is kept."""
 
+import hashlib
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,12 +35,18 @@ class Ingested:
     n_with_events : int
         Those that any dated source knows.
     profiles_per_source : dict of source name to int
+    rows_checked : dict of source name to int
+        Rows whose null values were counted.
+    same_files : dict of source name to list of tuple of str
+        Local files of equal bytes, together.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
     n_profiles: int = 0
     n_with_events: int = 0
     profiles_per_source: dict[str, int] = field(default_factory=dict)
+    rows_checked: dict[str, int] = field(default_factory=dict)
+    same_files: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
 
 
 def ingest(
@@ -89,16 +96,43 @@ def ingest(
         shutil.rmtree(scratch, ignore_errors=True)
     found.n_profiles, found.n_with_events = whole.n_profiles, whole.n_with_events
     found.profiles_per_source = whole.profiles_per_source
+    _settle(found, whole, dedupe=dedupe)
+    for source, n_refused in quarantine.write(folder / QUARANTINE, whole.refused_ids, whole.rejected).items():
+        found.tallies[source].rows_quarantined -= n_refused
+        found.tallies[source].rows_without_consent += n_refused
+    found.same_files = {plan.source: same for plan in reads if (same := equal_files(plan.files))}
+    write_table(folder / STATE / "categories.parquet", _category_table(whole.categories), nullable=())
+    if whole.attributes:
+        write_table(folder / STATE / "attributes.parquet", _attribute_table(whole.attributes), nullable=())
+    return found
+
+
+def _settle(found: Ingested, whole: Reduced, *, dedupe: bool) -> None:
+    """Bring the counts of the scan up to what was left of its rows."""
     for source, tally in found.tallies.items():
+        found.rows_checked[source] = tally.rows_used + tally.rows_unmatched
+        n_again = sum(table.num_rows for table in whole.rejected.get(source, ()))
+        tally.rows_quarantined += n_again
+        tally.rows_used -= n_again
+        tally.first_day, tally.last_day = whole.days.get(source, (None, None))
         tally.rows_without_consent += whole.refused.get(source, 0)
         tally.rows_duplicate += whole.repeated.get(source, 0)
         tally.rows_used -= whole.refused.get(source, 0) + (whole.repeated.get(source, 0) if dedupe else 0)
-    for source, n_refused in quarantine.write(folder / QUARANTINE, whole.refused_ids).items():
-        found.tallies[source].rows_quarantined -= n_refused
-        found.tallies[source].rows_without_consent += n_refused
-    write_table(folder / STATE / "categories.parquet", _category_table(whole.categories), nullable=())
-    write_table(folder / STATE / "attributes.parquet", _attribute_table(whole.attributes), nullable=())
-    return found
+
+
+def equal_files(files: Sequence[str]) -> list[tuple[str, ...]]:
+    """Local files, empty ones aside, whose bytes are equal, in groups; only those of equal size are read."""
+    by_size: dict[int, list[str]] = {}
+    for file in files:
+        path = Path(file)
+        if path.is_file() and (size := path.stat().st_size):
+            by_size.setdefault(size, []).append(file)
+    groups: dict[str, list[str]] = {}
+    for alike in by_size.values():
+        for file in alike if len(alike) > 1 else ():
+            with Path(file).open("rb") as handle:
+                groups.setdefault(hashlib.file_digest(handle, "sha256").hexdigest(), []).append(file)
+    return [tuple(group) for group in groups.values() if len(group) > 1]
 
 
 def _with_identity(plan: ReadPlan, plans: Plans, engine: Engine) -> ReadPlan:

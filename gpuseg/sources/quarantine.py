@@ -1,14 +1,19 @@
 """Rows that cannot be used, set apart with their place and the reason."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine.arrow import text_arrow
+from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.engine.program import ReadPlan
 from gpuseg.workspace.files import write_table
+
+# What a device calls the place of a row of attributes.
+_PLACE_FILE, _PLACE_ROW = "\0file", "\0row"
+_AGAIN = "an earlier row describes the same profile; a crm source needs one row per profile"
 
 
 class Quarantine:
@@ -24,7 +29,9 @@ class Quarantine:
             self._tables.setdefault(plan.source, []).append(rejected)
             self._plans[plan.source] = plan
 
-    def write(self, folder: Path, refused: Collection[str]) -> dict[str, int]:
+    def write(
+        self, folder: Path, refused: Collection[str], repeated: Mapping[str, Sequence[pa.Table]]
+    ) -> dict[str, int]:
         """Write one file a source, without the rows of profiles that refused consent.
 
         Parameters
@@ -32,28 +39,76 @@ class Quarantine:
         folder : Path
         refused : collection of str
             Profile ids, as text.
+        repeated : mapping of source name to sequence of Arrow table
+            Further rows, from `split_repeated`, of profiles that did not refuse.
 
         Returns
         -------
         dict of str to int
             Rows of each source that were left out for want of consent.
+
+        Notes
+        -----
+        Rows are in order of file and row, however they were read. A source of which no row is left has no file.
         """
         left_out = {}
-        for source, tables in self._tables.items():
-            table = pa.concat_tables(tables, promote_options="default")
-            if refused:
+        for source in {**self._tables, **repeated}:
+            tables = list(self._tables.get(source, ()))
+            if refused and tables:
+                table = pa.concat_tables(tables, promote_options="default")
                 known = pc.is_in(self._profiles(source, table), value_set=text_arrow(sorted(refused)))
-                kept = table.filter(pc.invert(known))
-                left_out[source] = table.num_rows - kept.num_rows
-                table = kept
-            write_table(folder / f"{source}.parquet", table)
+                tables = [table.filter(pc.invert(known))]
+                left_out[source] = table.num_rows - tables[0].num_rows
+            table = pa.concat_tables([*tables, *repeated.get(source, ())], promote_options="default")
+            if table.num_rows:
+                ordered = table.take(pc.sort_indices(table, [("file", "ascending"), ("row", "ascending")]))
+                write_table(folder / f"{source}.parquet", ordered)
         return left_out
 
     def _profiles(self, source: str, table: pa.Table) -> pa.ChunkedArray:
         """Profile ids of quarantined rows, as text."""
+        plan = self._plans[source]
         given = table["value_profile_id"]
-        identity = self._plans[source].identity
-        if identity is None:
+        if plan.key_type == "int64":
+            # `007` is profile 7: the text of an integer as Arrow writes it.
+            given = pc.replace_substring_regex(given, r"^\s*[+-]?0+\s*$", "0")
+            given = pc.replace_substring_regex(given, r"^\s*\+?(-?)0*([1-9][0-9]*)\s*$", r"\1\2")
+        if plan.identity is None:
             return given
-        place = pc.index_in(given, value_set=identity["key"].combine_chunks().cast(pa.string()))
-        return identity["profile_id"].cast(pa.string()).take(place)
+        place = pc.index_in(given, value_set=plan.identity["key"].combine_chunks().cast(pa.string()))
+        return plan.identity["profile_id"].cast(pa.string()).take(place)
+
+
+def split_repeated(rows: pa.Table, plan: ReadPlan) -> tuple[pa.Table, pa.Table | None]:
+    """Part rows of attributes into the first of each profile, by file and row, and all others.
+
+    Parameters
+    ----------
+    rows : Arrow table
+        Canonical rows of one bucket with their places.
+    plan : ReadPlan
+
+    Returns
+    -------
+    first : Arrow table
+        One row a profile.
+    again : Arrow table or None
+        The others in the form of `Batch.rejected`; None where no profile has two rows. Values are those after
+        reading, so where there is an identity map, `value_profile_id` is the profile.
+    """
+    if pc.count_distinct(rows["profile_id"]).as_py() == rows.num_rows:
+        return rows, None
+    places = [(name, "ascending") for name in ("profile_id", _PLACE_FILE, _PLACE_ROW)]
+    ordered = rows.take(pc.sort_indices(rows, places)).combine_chunks()
+    ids = ordered["profile_id"]
+    again = np.concatenate([[False], as_numpy(pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1)))])
+    apart = ordered.filter(as_arrow(again))
+    n = apart.num_rows
+    columns = {
+        "file": apart[_PLACE_FILE],
+        "row": apart[_PLACE_ROW],
+        "column": text_arrow([plan.columns["profile_id"]] * n),
+        "reason": text_arrow([_AGAIN] * n),
+    }
+    columns |= {f"value_{name}": apart[name].cast(pa.string()) for name in ("profile_id", *plan.attributes)}
+    return ordered.filter(as_arrow(~again)), pa.table(columns)

@@ -13,6 +13,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
 from gpuseg.engine.program import CONSENT, ReadPlan
 from gpuseg.engine.spill import Spill
+from gpuseg.sources.quarantine import split_repeated
 from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.files import write_table
 
@@ -39,6 +40,10 @@ class Reduced:
         Rows of profiles that refused consent, and rows that repeat another.
     refused_ids : set of str
         Profiles that refused consent, as text.
+    days : dict of source name to (int, int)
+        First and last epoch day of the rows of profiles that did not.
+    rejected : dict of source name to list of Arrow table
+        Rows set apart for describing a profile again, in the form of `Batch.rejected`.
     """
 
     n_profiles: int = 0
@@ -49,6 +54,8 @@ class Reduced:
     refused: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, int] = field(default_factory=dict)
     refused_ids: set[str] = field(default_factory=set)
+    days: dict[str, tuple[int, int]] = field(default_factory=dict)
+    rejected: dict[str, list[pa.Table]] = field(default_factory=dict)
 
     def add(self, other: "Reduced") -> None:
         """Take in another bucket."""
@@ -60,6 +67,11 @@ class Reduced:
         _sum_into(self.attributes, other.attributes)
         _sum_into(self.refused, other.refused)
         _sum_into(self.repeated, other.repeated)
+        for source, (first, last) in other.days.items():
+            mine = self.days.get(source, (first, last))
+            self.days[source] = (min(first, mine[0]), max(last, mine[1]))
+        for source, tables in other.rejected.items():
+            self.rejected.setdefault(source, []).extend(tables)
 
 
 @dataclass(frozen=True)
@@ -78,6 +90,7 @@ class Reducer:
         names = [plan.source for plan in self.reads]
         found = Reduced()
         events = self._consenting(self.spill.read(bucket, names), found)
+        events = self._once(events, found)
         if self.count_repeats:
             events = self._distinct(events, found)
         if not events:
@@ -88,6 +101,7 @@ class Reducer:
             tables = self.engine.device.aggregate(kind, mine, self.spill.categories)
             known.append(tables.pop("profiles"))
             for name, table in tables.items():
+                table = _only_used_words(table)
                 nullable = None if KINDS[kind].has_attributes else _NULLABLE
                 write_table(bucket_file(self.folder / name, bucket), table, nullable=nullable)
                 if name == f"{kind}.cells" and KINDS[kind].category is not None:
@@ -123,8 +137,24 @@ class Reducer:
                 kept[source] = mine
         return kept
 
+    def _once(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
+        """Note the days of events; of profiles described twice keep the first row where bad rows are set apart."""
+        kept = dict(events)
+        for plan in self.reads:
+            table = events.get(plan.source)
+            if table is None:
+                continue
+            if not KINDS[plan.kind].has_attributes:
+                days = as_numpy(table["day"])
+                found.days[plan.source] = (int(days.min()), int(days.max()))
+            elif plan.quarantine:
+                kept[plan.source], again = split_repeated(table, plan)
+                if again is not None:
+                    found.rejected[plan.source] = [again]
+        return kept
+
     def _distinct(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
-        """Count events that repeat another of their source in every column, and leave them out if asked."""
+        """Count events that repeat another of their source in all that is kept of them; leave them out if asked."""
         dated = {plan.source for plan in self.reads if not KINDS[plan.kind].has_attributes}
         kept = dict(events)
         for source in dated & set(events):
@@ -175,10 +205,31 @@ def _profiles(known: Sequence[pa.Table], sources: Sequence[str]) -> pa.Table:
     return pa.table(columns)
 
 
+def _one(column: pa.ChunkedArray) -> pa.Array:
+    array = column.combine_chunks()
+    return array.chunk(0) if isinstance(array, pa.ChunkedArray) else array
+
+
+def _only_used_words(table: pa.Table) -> pa.Table:
+    """Categories without the words that no row of the table has: a file holds its whole dictionary."""
+    if "category" not in table.column_names:
+        return table
+    column = _one(table["category"])
+    if not pa.types.is_dictionary(column.type):
+        return table
+    codes = codes_of(column)
+    used = np.zeros(len(column.dictionary) + 1, np.bool_)
+    used[codes] = True
+    # The entry at the end is where code -1 marks and reads.
+    used[-1] = False
+    place = (np.cumsum(used) - 1).astype(np.int32)
+    words = column.dictionary.filter(as_arrow(used[:-1]))
+    spelt = pa.DictionaryArray.from_arrays(as_arrow(place[codes], codes < 0), words)
+    return table.set_column(table.column_names.index("category"), "category", spelt)
+
+
 def _lines_per_category(kind: str, cells: pa.Table) -> dict[tuple[str, str], int]:
-    column = cells["category"].combine_chunks()
-    if isinstance(column, pa.ChunkedArray):
-        column = column.chunk(0)
+    column = _one(cells["category"])
     codes = codes_of(column)
     # Weights are float64; a bucket has far fewer than 2^53 lines, so the counts are exact.
     lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(column.dictionary) + 1)

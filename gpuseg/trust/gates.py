@@ -1,6 +1,7 @@
 """The gates on the data: a run ends before its features are built where one of them does not hold."""
 
 from gpuseg.config import Config
+from gpuseg.config_sources import SourceSection
 from gpuseg.engine.program import Tally
 from gpuseg.errors import EmptyDataError, GateFailed
 from gpuseg.sources.ingest import Ingested
@@ -58,7 +59,8 @@ def check_gates(config: Config, found: Ingested) -> None:
     """
     for section in config.sources:
         tally = found.tallies[section.name]
-        _check_nulls(config, section.columns, section.event_kind, section.name, tally)
+        checked = found.rows_checked.get(section.name, tally.rows_used + tally.rows_unmatched)
+        _check_nulls(config, section, tally, checked)
         _check_age(config, section.max_age_days, section.name, tally)
         limits = config.quality
         if limits.max_duplicate_share is not None:
@@ -98,16 +100,15 @@ def _check_share(gate: str, source: str, what: str, count: int, rows: int, limit
         )
 
 
-def _check_nulls(config: Config, names: dict[str, str], kind: str, source: str, tally: Tally) -> None:
+def _check_nulls(config: Config, section: SourceSection, tally: Tally, rows: int) -> None:
     limit = config.quality.max_null_share
     # Few people rate or comment, so a missing figure or comment says nothing about the data.
-    sparse = {column.name for column in KINDS[kind].columns if column.type in _SPARSE}
+    sparse = {column.name for column in KINDS[section.event_kind].columns if column.type in _SPARSE}
     for column, count in tally.null_counts.items():
-        rows = tally.rows_used + tally.rows_unmatched
         share = count / rows if rows else 0.0
         if share > limit and column not in sparse:
             raise GateFailed(
-                f"gate max_null_share: {source}: column {names.get(column, column)!r} is null in "
+                f"gate max_null_share: {section.name}: column {section.columns.get(column, column)!r} is null in "
                 f"{share:.1%} of rows, the limit is {limit:.1%}; mend the data or raise quality.max_null_share"
             )
 

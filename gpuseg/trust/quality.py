@@ -1,6 +1,9 @@
 """The quality record of a run."""
 
 import datetime as dt
+import os
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gpuseg.config import Config
@@ -50,6 +53,7 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
         for words, count in left_out(tally):
             if count:
                 warnings.append(f"{section.name}: {count} rows {words} were left out")
+        warnings += [_same_files(section.name, group) for group in found.same_files.get(section.name, ())]
         if tally.rows_duplicate:
             done = "were left out" if config.quality.dedupe else "were counted again"
             warnings.append(f"{section.name}: {tally.rows_duplicate} rows that repeat another {done}")
@@ -63,6 +67,14 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
         },
         "warnings": warnings,
     }
+
+
+def _same_files(source: str, group: Sequence[str]) -> str:
+    """Names two files by their path below the folder that holds both, which is the same on every machine."""
+    folder = os.path.commonpath([Path(file).parent for file in group])
+    first, second, *others = (Path(file).relative_to(folder).as_posix() for file in group)
+    more = f" and {len(others)} more" if others else ""
+    return f"{source}: the files {first} and {second}{more} hold the same bytes; remove all but one"
 
 
 def _date(day: int | None) -> str | None:

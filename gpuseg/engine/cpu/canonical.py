@@ -18,9 +18,10 @@ from gpuseg.engine.cpu.reading import Chunk
 from gpuseg.engine.cpu.sentiment import sentiments
 from gpuseg.engine.cpu.times import local_days
 from gpuseg.engine.program import CONSENT, ReadPlan, Tally
-from gpuseg.errors import InvalidValueError
+from gpuseg.errors import InvalidValueError, SchemaError
 from gpuseg.vocabulary import KINDS, Kind, Measure
 
+_THOUSANDTHS = 1000
 _YES = ("true", "t", "yes", "y", "1", "1.0", "granted", "opt_in", "opt-in", "optin", "opted_in", "consent", "consented")
 
 
@@ -58,7 +59,8 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
     tally : Tally
         rows_read is the sum of rows_used and of all rows left out, each counted once.
     rejected : Arrow table or None
-        Where bad rows are quarantined: `row`, `column`, `reason` and the row's values as text.
+        Where bad rows are quarantined: `file`, `row`, `column`, `reason` and the row's values as text. Rows without
+        consent are never among them.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
     rows = Rows(chunk, chunk.table, None, find_all=plan.quarantine)
     refused = 0
     if CONSENT in plan.columns and not KINDS[plan.kind].has_attributes:
-        consent = has_consent(rows.table[CONSENT])
+        consent = has_consent(rows, rows.table)
         refused = int(np.count_nonzero(~consent))
         rows = _kept(rows, consent)
     rejected: list[pa.Table] = []
@@ -80,10 +82,11 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
         except BadRows as bad:
             if not plan.quarantine:
                 raise InvalidValueError(str(bad)) from None
-            rejected.append(_rejected(rows, bad))
-            good = np.ones(rows.table.num_rows, np.bool_)
-            good[bad.rows] = False
-            rows = _kept(rows, good)
+            apart = _rejected(rows, bad)
+            rejected.append(apart)
+            refused += len(bad.rows) - apart.num_rows
+            places = np.arange(rows.table.num_rows) if rows.places is None else rows.places
+            rows = _kept(rows, ~np.isin(places, bad.rows, assume_unique=True))
             continue
         tally.rows_read = chunk.table.num_rows
         tally.rows_without_consent = refused
@@ -92,11 +95,22 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
 
 
 def _converted(rows: Rows, plan: ReadPlan) -> tuple[Columns, Tally]:
-    kind, tally = KINDS[plan.kind], Tally()
+    """The canonical columns of rows; the rows of a `BadRows` from here are places in the chunk."""
+    tally = Tally()
     values: dict[str, Any] = {}
-    if not kind.has_attributes:
-        _require(rows, "at")
-        rows = _in_window(rows, plan, values, tally)
+    try:
+        if not KINDS[plan.kind].has_attributes:
+            _require(rows, "at")
+            rows = _in_window(rows, plan, values, tally)
+        return _filled(rows, plan, values, tally), tally
+    except BadRows as bad:
+        if rows.places is not None:
+            bad.rows = rows.places[bad.rows]
+        raise
+
+
+def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) -> Columns:
+    kind = KINDS[plan.kind]
     for column in kind.columns:
         if column.name in rows.table.column_names:
             if column.required:
@@ -108,7 +122,7 @@ def _converted(rows: Rows, plan: ReadPlan) -> tuple[Columns, Tally]:
     if kind.has_attributes:
         values |= {name: attribute(rows.table[name]) for name in plan.attributes}
         if CONSENT in plan.columns:
-            values[CONSENT] = has_consent(rows.table[CONSENT])
+            values[CONSENT] = has_consent(rows, rows.table)
     else:
         values |= _measures(rows, kind, plan, tally)
     if plan.order_type is not None:
@@ -123,17 +137,29 @@ def _converted(rows: Rows, plan: ReadPlan) -> tuple[Columns, Tally]:
     tally.rows_used = len(values["profile_id"])
     if tally.rows_used and not kind.has_attributes:
         tally.first_day, tally.last_day = int(values["day"].min()), int(values["day"].max())
-    return Columns(values, tally.rows_used, places), tally
+    return Columns(values, tally.rows_used, places)
 
 
-def has_consent(column: pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Where a column says yes; a null or a word that is no clear yes is a no."""
-    array = one_array(column)
+def has_consent(rows: Rows, table: pa.Table) -> npt.NDArray[np.bool_]:
+    """Where rows of a table say yes; a null or a word that is no clear yes is a no.
+
+    Raises
+    ------
+    SchemaError
+        If the column holds nothing that could be a word.
+    """
+    array = one_array(table[CONSENT])
     if pa.types.is_boolean(array.type):
         return as_numpy(pc.and_kleene(array, array.is_valid()))
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
-    words = pc.utf8_lower(pc.utf8_trim_whitespace(array.cast(pa.string())))
+    try:
+        words = pc.utf8_lower(pc.utf8_trim_whitespace(array.cast(pa.string())))
+    except pa.ArrowException:
+        raise SchemaError(
+            f"{rows.chunk.source}: {rows.chunk.file}, column {rows.chunk.names[CONSENT]!r}: the type is {array.type}, "
+            "but consent needs booleans, integers or text"
+        ) from None
     return as_numpy(pc.is_in(words, value_set=text_arrow(_YES)))
 
 
@@ -181,7 +207,8 @@ def _optional(
     if measure.column not in rows.table.column_names:
         return np.zeros(rows.table.num_rows, np.int64)
     column = next(column for column in kind.columns if column.name == measure.column)
-    scale = measure.by if measure.rule in ("scaled", "sentiment") else 1
+    bound = measure.by * _THOUSANDTHS
+    scale = measure.by if measure.rule in ("scaled", "sentiment") else _THOUSANDTHS
     if column.type == "comment":
         scale = next(m.by for m in kind.measures if m.rule == "sentiment")
     key = (column.name, scale)
@@ -192,9 +219,9 @@ def _optional(
     if measure.rule == "known":
         return known.astype(np.int64)
     if measure.rule == "at_least":
-        return (known & (values >= measure.by)).astype(np.int64)
+        return (known & (values >= bound)).astype(np.int64)
     if measure.rule == "at_most":
-        return (known & (values <= measure.by)).astype(np.int64)
+        return (known & (values <= bound)).astype(np.int64)
     return values
 
 
@@ -218,21 +245,32 @@ def _kept(rows: Rows, keep: npt.NDArray[np.bool_]) -> Rows:
 
 
 def _rejected(rows: Rows, bad: BadRows) -> pa.Table:
-    """What is kept of bad rows."""
-    places = bad.rows if rows.places is None else rows.places[bad.rows]
-    n = len(bad.rows)
+    """What is kept of bad rows, which are places in the chunk; those without consent are left out."""
+    chunk, places = rows.chunk, bad.rows
+    taken = chunk.table.take(as_arrow(places))
+    if CONSENT in taken.column_names:
+        consent = has_consent(rows, taken)
+        taken, places = taken.filter(as_arrow(consent)), places[consent]
     columns = {
-        "file": text_arrow([rows.chunk.file] * n),
-        "row": as_arrow(places + rows.chunk.first_row),
-        "column": text_arrow([rows.chunk.names[bad.column]] * n),
-        "reason": text_arrow([bad.reason] * n),
+        "file": text_arrow([chunk.file] * len(places)),
+        "row": as_arrow(places + chunk.first_row),
+        "column": text_arrow([chunk.names[bad.column]] * len(places)),
+        "reason": text_arrow([bad.reason] * len(places)),
     }
-    taken = rows.table.take(as_arrow(bad.rows))
     for name in taken.column_names:
         if name != CONSENT:
-            texts = [None if value is None else str(value) for value in taken[name].to_pylist()]
-            columns[f"value_{name}"] = pa.array(texts, pa.string())
+            columns[f"value_{name}"] = _as_text(one_array(taken[name]))
     return pa.table(columns)
+
+
+def _as_text(array: pa.Array) -> pa.Array:
+    """Any column as text; Arrow spells out instants that Python's own types cannot hold."""
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    try:
+        return array.cast(pa.string())
+    except pa.ArrowException:
+        return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
 
 
 def _require(rows: Rows, column: str) -> None:
