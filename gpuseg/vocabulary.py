@@ -108,7 +108,7 @@ class Kind:
     path_classes : mapping of str to str
         Segment of a page's path to class.
     default_class : str
-        Class of a row without a word, and of unknown words.
+        Class of a row without a word; that of unknown words is the first of `class_order`.
     sessions : Sessions or None
     one_of : tuple of str
         Optional columns of which a source must have at least one.

@@ -189,7 +189,7 @@ def ratio(numerator: float, denominator: float) -> float | None:
 def feature_rows(
     lines: Sequence[Seen], *, as_of: dt.date, windows: Sequence[int], scale: int = 10_000, with_categories: bool = True
 ) -> dict[int | str, dict[str, Any]]:
-    """The families rfm, tempo and interests of every profile with lines, ordered by id."""
+    """The families rfm, tempo, interests and lifecycle of every profile with lines, ordered by id."""
     tallies = Counter(seen.line.category for seen in lines if seen.line.category is not None)
     ranked = sorted(tallies, key=lambda name: (-tallies[name], name.encode()))[:20]
     top = [name for name in ranked if name != "other"]
@@ -202,7 +202,7 @@ def feature_rows(
         features = {**_rfm(mine[profile], end, windows, scale), **_tempo(mine[profile], end, windows)}
         if with_categories:
             features |= _interests(mine[profile], top)
-        found[profile] = features
+        found[profile] = features | lifecycle([seen.day for seen in mine[profile]], end)
     return found
 
 
@@ -250,3 +250,24 @@ def _interests(lines: Sequence[Seen], top: Sequence[str]) -> dict[str, Any]:
     counts = Counter(seen.line.category for seen in lines)
     shares = {f"share_{name}": counts[name] / len(lines) for name in top}
     return shares | {"share_other": (len(lines) - sum(counts[name] for name in top)) / len(lines)}
+
+
+def lifecycle(days: Sequence[int], end: int) -> dict[str, Any]:
+    """The family lifecycle of a profile with purchases on these days."""
+    names = ("is_new", "is_active", "is_at_risk", "is_lapsed")
+    if not days:
+        return dict.fromkeys((*names, "overdue_ratio"))
+    active = sorted(set(days))
+    recency = end - active[-1]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(active)]
+    gap = Fraction(sum(gaps), len(gaps)) if gaps else None
+    if end - active[0] <= 30:
+        stage = "is_new"
+    elif gap is None:
+        stage = "is_active" if recency <= 60 else "is_at_risk" if recency <= 180 else "is_lapsed"
+    elif recency <= max(2 * gap, 14):
+        stage = "is_active"
+    else:
+        stage = "is_at_risk" if recency <= max(4 * gap, 28) else "is_lapsed"
+    overdue = None if gap is None else float(recency / gap)
+    return {name: int(name == stage) for name in names} | {"overdue_ratio": overdue}

@@ -9,7 +9,7 @@ def declare(context: Context) -> Sequence[Feature]:
     """Contacts, responses, and the share of contacts that were answered.
 
     A response that belongs to no contact of the data counts too, so `response_share` may pass 1; it is null without
-    contacts. Days with a contact or a response are `n_contact_days`.
+    contacts. `n_contact_days` are the days with any row, such as a contact, a response or a bounce.
     """
     cells = context.table("contacts.cells")
     features = []
@@ -36,7 +36,7 @@ def declare(context: Context) -> Sequence[Feature]:
         Feature(
             "n_contact_days",
             cells.count_days(),
-            "days with a message or a response",
+            "days with a message, a response or a bounce",
             "in touch on {value} days",
             "days",
             in_matrix=False,

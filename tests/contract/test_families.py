@@ -2,6 +2,7 @@
 
 import datetime as dt
 from decimal import Decimal
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -10,12 +11,28 @@ import pytest
 from gpuseg.config import FeaturesSection
 from gpuseg.features.algebra import Context
 from gpuseg.features.registry import FAMILIES, declare_features
+from tests.event_worlds import WINDOWS as EVENT_WINDOWS
+from tests.event_worlds import build, config_of_world, expected, frames_of, make_world
 from tests.twins import Line, feature_rows, seen_lines
 
 AS_OF = dt.date(2018, 1, 1)
 WINDOWS = (1, 30, 90)
 ZONE, SOURCE_ZONE = "America/New_York", "UTC"
-TESTED: dict[str, object] = {}
+TESTED: dict[str, Any] = {}
+EVENT_FAMILIES = ("browsing", "intent", "social", "feedback", "engagement")
+
+
+class Lab(NamedTuple):
+    """What a family is tested with."""
+
+    engine: Any
+    plan_of: Any
+    config_of: Any
+
+
+@pytest.fixture
+def lab(engine, plan_of, config_of):
+    return Lab(engine, plan_of, config_of)
 
 
 def lines_of(seed, n_profiles=60, n_categories=25):
@@ -35,8 +52,9 @@ def lines_of(seed, n_profiles=60, n_categories=25):
     return lines
 
 
-def built(device, plan_of, lines, families):
+def built(lab, lines, families):
     """The families' features of all lines, and what they are declared as."""
+    device, plan_of = lab.engine.device, lab.plan_of
     frame = pa.table(
         {
             "profile_id": pa.array([line.profile for line in lines]),
@@ -63,9 +81,9 @@ def built(device, plan_of, lines, families):
     return table, declared, feature_rows(seen, as_of=AS_OF, windows=WINDOWS)
 
 
-def check_purchases(device, plan_of, family, columns):
+def check_purchases(lab, family, columns):
     """A family over purchases: exactly these columns, each value that of the twin."""
-    table, declared, twin = built(device, plan_of, lines_of(seed=len(family)), (family,))
+    table, declared, twin = built(lab, lines_of(seed=len(family)), (family,))
     assert table.column_names == ["profile_id", *columns]
     assert table["profile_id"].to_pylist() == list(twin)
     for item in declared:
@@ -80,17 +98,17 @@ def spans(*names):
     return [f"{name}{suffix}" for suffix in ("", "_1d", "_30d", "_90d") for name in names]
 
 
-def rfm(device, plan_of):
+def rfm(lab):
     columns = ["recency_days", *spans("n_orders", "n_lines", "amount_minor", "amount_sum"), "amount_per_order"]
-    assert check_purchases(device, plan_of, "rfm", columns) == set()
+    assert check_purchases(lab, "rfm", columns) == set()
 
 
-def tempo(device, plan_of):
+def tempo(lab):
     columns = [*spans("n_active_days"), "tenure_days", "gap_days_mean", "gap_days_std"]
-    assert check_purchases(device, plan_of, "tempo", columns) == {"gap_days_mean", "gap_days_std"}
+    assert check_purchases(lab, "tempo", columns) == {"gap_days_mean", "gap_days_std"}
 
 
-def interests(device, plan_of):
+def interests(lab):
     seen = seen_lines(lines_of(seed=len("interests")), as_of=AS_OF, zone=ZONE, source_zone=SOURCE_ZONE)
     counts = {}
     for one in seen:
@@ -100,16 +118,69 @@ def interests(device, plan_of):
     top = sorted(counts, key=lambda text: (-counts[text], text))[:20]
     assert "other" in top
     columns = [*(f"share_{text}" for text in top if text != "other"), "share_other"]
-    assert check_purchases(device, plan_of, "interests", columns) == set()
+    assert check_purchases(lab, "interests", columns) == set()
 
 
-TESTED.update({"rfm": rfm, "tempo": tempo, "interests": interests})
+def lifecycle(lab):
+    stages = ["is_new", "is_active", "is_at_risk", "is_lapsed"]
+    assert check_purchases(lab, "lifecycle", [*stages, "overdue_ratio"]) == {"overdue_ratio"}
+    found = check_events(lab, ("lifecycle",), seed=5)
+    assert all(sum(row[stage] for stage in stages) == 1 for row in found.values())
+    for stage in stages:
+        assert any(row[stage] for row in found.values())
+
+
+def check_events(lab, families, *, seed):
+    """Families over sources of every kind: exactly the twin's columns, values and profiles."""
+    world = make_world(seed)
+    config = config_of_world(lab.config_of, world, families=families, engine=lab.engine.device.name)
+    made = build(lab.engine, config, frames_of(world))
+    twin = expected(world, families)
+    assert made.features["profile_id"].to_pylist() == list(twin)
+    assert set(made.features.column_names) == {"profile_id", *next(iter(twin.values()))}
+    for name, dtype in made.dtypes.items():
+        assert made.features[name].to_pylist() == [row[name] for row in twin.values()], name
+        assert str(made.features[name].type).replace("double", "float64") == dtype
+    return twin
+
+
+def event_family(family, nulls):
+    """The test of a family over events; `nulls` are the columns that some profile has no value of."""
+
+    def check(lab):
+        twin = check_events(lab, (family,), seed=3 * len(family))
+        assert {name for row in twin.values() for name, value in row.items() if value is None} == nulls
+
+    return check
+
+
+def attributes(lab):
+    """CRM rows of profiles without purchases give no features, and profiles without a row only nulls."""
+    twin = check_events(lab, ("lifecycle", "attributes"), seed=8)
+    names = {"age", "joined_days", "born_days", "score", "vip", "limit", "city=other", *(f"grade={x}" for x in "AJ")}
+    columns = next(iter(twin.values()))
+    assert names <= set(columns)
+    assert "grade=other" not in columns
+    assert len([name for name in columns if name.startswith("city=")]) == 11
+    assert any(row["age"] is None and row["city=other"] is None for row in twin.values())
+
+
+TESTED.update({"rfm": rfm, "tempo": tempo, "interests": interests, "lifecycle": lifecycle, "attributes": attributes})
+TESTED.update(
+    {
+        "browsing": event_family("browsing", {"dwell_seconds_mean"}),
+        "intent": event_family("intent", set()),
+        "social": event_family("social", set()),
+        "feedback": event_family("feedback", {"rating_mean", "nps_score", "sentiment_mean"}),
+        "engagement": event_family("engagement", {"response_share"}),
+    }
+)
 
 
 @pytest.mark.parametrize("family", sorted(FAMILIES))
-def test_family(device, plan_of, family):
+def test_family(lab, family):
     assert family in TESTED, f"the family {family} has no contract test; add one to TESTED"
-    TESTED[family](device, plan_of)
+    TESTED[family](lab)
 
 
 def test_nothing_is_tested_that_is_not_there():
@@ -117,7 +188,22 @@ def test_nothing_is_tested_that_is_not_there():
 
 
 @pytest.mark.parametrize("seed", [11, 12])
-def test_all_families_together(device, plan_of, seed):
-    table, _, twin = built(device, plan_of, lines_of(seed), tuple(FAMILIES))
+def test_all_families_of_purchases_together(lab, seed):
+    table, _, twin = built(lab, lines_of(seed), tuple(FAMILIES))
     found = {row.pop("profile_id"): row for row in table.to_pylist()}
     assert found == twin
+
+
+@pytest.mark.parametrize("seed", [21, 22])
+def test_profiles_that_only_some_sources_know(lab, seed):
+    """Beside other families, a family counts 0 for a profile that its sources do not know, and has no ratio."""
+    twin = check_events(lab, (*EVENT_FAMILIES, "lifecycle", "attributes"), seed=seed)
+    strangers = [row for row in twin.values() if row["n_sessions"] == 0]
+    assert strangers
+    for row in strangers:
+        assert [row[f"n_page_views_{days}d"] for days in EVENT_WINDOWS] == [0] * len(EVENT_WINDOWS)
+        assert row["intent_score"] == 0.0
+        assert {row[name] for name in ("visit_recency_days", "cart_share", "session_seconds_mean")} == {None}
+    for name in ("n_social_actions", "n_feedback", "n_contacts"):
+        assert any(row[name] == 0 for row in twin.values())
+    assert any(row["is_new"] is None for row in twin.values())

@@ -43,12 +43,26 @@ def known_numbers(rows: Rows, column: Column, scale: int) -> tuple[npt.NDArray[n
     if not known.all():
         # A zero stands in; neither a scalar nor a cast of null can be converted in every type.
         array = pc.if_else(as_arrow(known), array, pa.scalar(_zero(array.type), array.type))
+    if is_text(array.type):
+        array = _decimal_text(rows, array.cast(pa.string()), column.name, "the figure")
     values, _ = _fixed_point(rows, array, column.name, "the figure", scale)
-    beyond = (values < column.least * scale) | (values > column.most * scale)
+    beyond = _beyond(array, column)
     if beyond.any():
         least, most = (f"{bound:g}" for bound in (column.least, column.most))
         raise rows.bad(np.flatnonzero(beyond & known), column.name, f"the figure is not between {least} and {most}")
     return np.where(known, values, 0), known
+
+
+def _beyond(array: pa.Array, column: Column) -> npt.NDArray[np.bool_]:
+    """Where figures lie outside the column's bounds, before any rounding."""
+    outside = np.zeros(len(array), np.bool_)
+    if pa.types.is_floating(array.type):
+        figures = as_numpy(array).astype(np.float64, copy=False)
+        return np.asarray((figures < column.least) | (figures > column.most))
+    for compare, bound in ((pc.less, column.least), (pc.greater, column.most)):
+        if np.isfinite(bound):
+            outside |= as_numpy(compare(array, pa.scalar(int(bound))))
+    return outside
 
 
 def _zero(kind: pa.DataType) -> object:

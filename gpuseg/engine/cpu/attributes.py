@@ -12,6 +12,8 @@ import pyarrow.compute as pc
 from gpuseg.engine.arrow import as_numpy
 from gpuseg.engine.expression import Attribute, Expression
 
+_TICKS_PER_SECOND = {"s": 1, "ms": 10**3, "us": 10**6, "ns": 10**9}
+
 
 @dataclass(frozen=True)
 class Value:
@@ -67,12 +69,17 @@ def _figures(column: pa.Array, attribute: Attribute) -> Value:
         return Value(same.astype(np.int64), some)
     kind = column.type
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
-        days = column.cast(pa.timestamp("s"), safe=False).cast(pa.int64(), safe=False)
-        values = attribute.as_of_day - as_numpy(days.cast(pa.float64())) // 86_400
-        return Value(np.asarray(values, np.float64), some)
+        if pa.types.is_date(kind):
+            column = column.cast(pa.timestamp("s"))
+        ticks = as_numpy(column.cast(pa.int64()).fill_null(0))
+        days = np.floor_divide(ticks, 86_400 * _TICKS_PER_SECOND[column.type.unit])
+        return Value(np.where(null, np.nan, attribute.as_of_day - days), some)
     if pa.types.is_boolean(kind):
         column = column.cast(pa.uint8())
     elif pa.types.is_string(kind):
         column = pc.utf8_trim_whitespace(column)
+    elif pa.types.is_decimal(kind):
+        # Arrow's own cast to float64 misses the nearest one by a unit in the last place, text does not.
+        column = column.cast(pa.string())
     values = as_numpy(column.cast(pa.float64(), safe=False))
     return Value(values, some)
