@@ -55,7 +55,8 @@ def context_of(config: Config, plans: Plans, state: Path) -> Context:
 def _attribute_columns(plans: Plans, state: Path) -> tuple[AttributeColumn, ...]:
     """The attributes that can become features; text of very many values, and text that never varies, cannot."""
     values: dict[tuple[str, str], list[str]] = {}
-    for row in read_table(state / "attributes.parquet").to_pylist():
+    listed = state / "attributes.parquet"
+    for row in read_table(listed).to_pylist() if listed.exists() else ():
         values.setdefault((row["source"], row["column"]), []).append(row["value"])
     found = []
     for plan in plans.reads:
@@ -81,7 +82,7 @@ def _attribute_kind(kind: pa.DataType, values: Sequence[str]) -> Any:
         or pa.types.is_decimal(kind)
     ):
         return "number"
-    if not pa.types.is_string(kind) or not values:
+    if not pa.types.is_string(kind) or len(values) < 2:
         return None
     return "number" if all(_NUMBER.fullmatch(value) for value in values) else "text"
 

@@ -1,5 +1,8 @@
 """The page on source kinds, written from the vocabulary so that it cannot say anything else."""
 
+import sys
+from pathlib import Path
+
 from gpuseg.vocabulary import KINDS, Column, Kind
 
 _TYPES = {
@@ -20,7 +23,7 @@ def source_page() -> str:
     parts = [
         "# Sources",
         "",
-        "Written by `python -m gpuseg.source_docs > docs/sources.md`; a test keeps it so.",
+        "Written by `python -m gpuseg.source_docs docs/sources.md`; a test keeps it so.",
         "",
         "A configuration maps the names of a file's columns to the canonical ones below (`columns: {at: ts}`). Columns "
         "that are not mapped, or that `privacy.deny_columns` names, are never read.",
@@ -82,4 +85,4 @@ def _kept(kind: Kind) -> str:
 
 
 if __name__ == "__main__":
-    print(source_page(), end="")
+    Path(sys.argv[1]).write_text(source_page(), encoding="utf-8")

@@ -28,6 +28,7 @@ LEVELS = [
         "errors",
         "vocabulary",
         "words",
+        "source_docs",
         "config",
         "config_messages",
         "config_parts",

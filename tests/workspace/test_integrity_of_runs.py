@@ -19,7 +19,7 @@ import yaml
 import gpuseg as package
 from gpuseg.errors import InvalidValueError
 from gpuseg.pipeline import execute, read_config
-from gpuseg.sources import ingest
+from gpuseg.sources import reduce
 from gpuseg.workspace.run_directory import RunDirectory
 from tests.cli.shop import TEXT_ID, Shop, rows
 
@@ -261,7 +261,7 @@ def test_a_failing_bucket_does_not_outrun_the_others(copied, monkeypatch):
     copied.config["run"]["buckets"] = 2
     config = read_config(copied.write())
     waiting, discarded = threading.Event(), threading.Event()
-    original, discard = ingest.write_table, RunDirectory.discard
+    original, discard = reduce.write_table, RunDirectory.discard
 
     def write(path, table, **options):
         if path.name == "0000.parquet":
@@ -275,7 +275,7 @@ def test_a_failing_bucket_does_not_outrun_the_others(copied, monkeypatch):
         discard(self, version)
         discarded.set()
 
-    monkeypatch.setattr(ingest, "write_table", write)
+    monkeypatch.setattr(reduce, "write_table", write)
     monkeypatch.setattr(RunDirectory, "discard", then_tell)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: {0, 1, 2})
     with pytest.raises(InvalidValueError, match="bucket 0"):
