@@ -102,8 +102,9 @@ def ingest(
         found.tallies[source].rows_without_consent += n_refused
     found.same_files = {plan.source: same for plan in reads if (same := equal_files(plan.files))}
     write_table(folder / STATE / "categories.parquet", _category_table(whole.categories), nullable=())
-    if whole.attributes:
-        write_table(folder / STATE / "attributes.parquet", _attribute_table(whole.attributes), nullable=())
+    values = whole.value_counts()
+    if values:
+        write_table(folder / STATE / "attributes.parquet", _attribute_table(values), nullable=())
     return found
 
 

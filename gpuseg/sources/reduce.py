@@ -1,5 +1,6 @@
 """Reduces one bucket of canonical rows to the state that is kept of its profiles."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +36,9 @@ class Reduced:
     categories : dict of (kind, category) to int
         Lines.
     attributes : dict of (source, column, value) to int
-        Profiles, for text columns of few values.
+        Profiles, for text columns of few values in each bucket; `value_counts` has those of few values in all.
+    crowded : set of (source, column)
+        Text columns of very many values in some bucket.
     refused, repeated : dict of source name to int
         Rows of profiles that refused consent, and rows that repeat another.
     refused_ids : set of str
@@ -51,6 +54,7 @@ class Reduced:
     profiles_per_source: dict[str, int] = field(default_factory=dict)
     categories: dict[tuple[str, str], int] = field(default_factory=dict)
     attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    crowded: set[tuple[str, str]] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, int] = field(default_factory=dict)
     refused_ids: set[str] = field(default_factory=set)
@@ -62,6 +66,7 @@ class Reduced:
         self.n_profiles += other.n_profiles
         self.n_with_events += other.n_with_events
         self.refused_ids |= other.refused_ids
+        self.crowded |= other.crowded
         _sum_into(self.profiles_per_source, other.profiles_per_source)
         _sum_into(self.categories, other.categories)
         _sum_into(self.attributes, other.attributes)
@@ -72,6 +77,12 @@ class Reduced:
             self.days[source] = (min(first, mine[0]), max(last, mine[1]))
         for source, tables in other.rejected.items():
             self.rejected.setdefault(source, []).extend(tables)
+
+    def value_counts(self) -> dict[tuple[str, str, str], int]:
+        """Profiles by (source, column, value) of the text columns with at most 10 000 values, over all buckets."""
+        n_values = Counter((source, column) for source, column, _ in self.attributes)
+        few = {name for name, n in n_values.items() if n <= _MOST_VALUES} - self.crowded
+        return {key: n for key, n in self.attributes.items() if key[:2] in few}
 
 
 @dataclass(frozen=True)
@@ -107,7 +118,7 @@ class Reducer:
                 if name == f"{kind}.cells" and KINDS[kind].category is not None:
                     found.categories |= _lines_per_category(kind, table)
                 if KINDS[kind].has_attributes:
-                    found.attributes |= _profiles_per_value(next(iter(mine)), table)
+                    _count_values(next(iter(mine)), table, found)
         profiles = _profiles(known, names)
         write_table(bucket_file(self.folder / "profiles", bucket), profiles, nullable=())
         found.n_profiles = profiles.num_rows
@@ -237,19 +248,17 @@ def _lines_per_category(kind: str, cells: pa.Table) -> dict[tuple[str, str], int
     return {(kind, name): int(count) for name, count in zip(names, lines[1:], strict=True) if count}
 
 
-def _profiles_per_value(source: str, attributes: pa.Table) -> dict[tuple[str, str, str], int]:
-    """How many profiles have each value of the text columns; columns of very many values are left out."""
-    found = {}
+def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:
+    """How many profiles have each value of the text columns."""
     for name in attributes.column_names[1:]:
         if not pa.types.is_string(attributes.schema.field(name).type):
             continue
         counts = attributes[name].drop_null().value_counts()
-        if len(counts) <= _MOST_VALUES:
-            for value, count in zip(
-                counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True
-            ):
-                found[source, name, value] = count
-    return found
+        if len(counts) > _MOST_VALUES:
+            found.crowded.add((source, name))
+            continue
+        for value, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
+            found.attributes[source, name, value] = count
 
 
 def _sum_into(mine: dict[Key, int], theirs: Mapping[Key, int]) -> None:

@@ -10,6 +10,7 @@ from gpuseg.engine.cpu.checks import Rows, is_text, one_array
 from gpuseg.vocabulary import Column
 
 _EXACT = 2**53
+_FIGURES = "numbers or decimal text"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 
 
@@ -37,6 +38,9 @@ def known_numbers(rows: Rows, column: Column, scale: int) -> tuple[npt.NDArray[n
         If the column's type cannot hold figures.
     """
     array = one_array(rows.table[column.name])
+    kind = array.type
+    if not (is_text(kind) or pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
+        raise rows.wrong_type(column.name, kind, _FIGURES)
     known = ~as_numpy(array.is_null())
     if pa.types.is_floating(array.type):
         known &= ~np.isnan(as_numpy(array))
@@ -79,7 +83,7 @@ def _fixed_point(rows: Rows, array: pa.Array, column: str, what: str, scale: int
         return _from_decimals(rows, array, column, what, scale)
     if is_text(kind):
         return _from_decimals(rows, _decimal_text(rows, array.cast(pa.string()), column, what), column, what, scale)
-    raise rows.wrong_type(column, kind, "numbers or decimal text")
+    raise rows.wrong_type(column, kind, _FIGURES)
 
 
 def _from_floats(rows: Rows, array: pa.Array, column: str, what: str, scale: int) -> tuple[npt.NDArray[np.int64], int]:
