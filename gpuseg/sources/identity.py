@@ -56,7 +56,11 @@ def _as_ids(column: pa.Array, kind: pa.DataType, plan: ReadPlan) -> pa.Array:
     if pa.types.is_floating(column.type):
         raise SchemaError(f"{_where(plan)}: profile ids are {column.type}, but must be integers or text")
     try:
-        return column.cast(pa.string()).cast(kind) if kind != pa.int64() else column.cast(kind)
+        text = column.cast(pa.string())
+        if kind != pa.int64():
+            return text.cast(kind)
+        # Arrow would read hexadecimal too, and make one profile of `31` and `0x1F`.
+        return pc.replace_substring_regex(text, "[xX]", "?").cast(kind)
     except pa.ArrowException:
         raise SchemaError(f"{_where(plan)}: profile ids must be {kind}, as those of the other sources") from None
 
