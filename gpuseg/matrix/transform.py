@@ -19,6 +19,7 @@ from gpuseg.engine.arrow import as_numpy
 GRID = 2.0**20
 _SKEW_FOR_LOG = 1.0
 _LEAST_SPREAD = 1e-9
+_MOST_VARIANCE_RATIO = 2.0
 
 
 @dataclass(frozen=True)
@@ -112,8 +113,10 @@ def fit_transform_of(
 ) -> MatrixTransform:
     """Fit the transformation on a sample of profiles.
 
-    Each family has the same total variance, shared out evenly over its columns, so that twenty category shares do
-    not outvote one recency; `features.weights` multiply on top.
+    A family's columns are divided by the root of the largest eigenvalue of their correlations, as in multiple factor
+    analysis (Escofier & Pages 1994): one recency counts as much as twenty figures that all tell how active somebody
+    is, while shares that tell different things each keep their say. No family gets more than twice the variance of
+    the one with least, so that many unrelated columns do not decide everything. `features.weights` multiply on top.
 
     Parameters
     ----------
@@ -128,21 +131,34 @@ def fit_transform_of(
     MatrixTransform
         Without dropped and without constant features.
     """
-    columns: list[ColumnTransform] = []
     constant: list[str] = []
+    groups: list[tuple[list[ColumnTransform], float]] = []
     for names in families.values():
-        fitted = []
+        fitted, scaled = [], []
         for name in names:
             if name in features.drop:
                 continue
-            column = _fit_column(name, feature_values(sample, name), matrix.clip)
-            if column is None:
+            found = _fit_column(name, feature_values(sample, name), matrix.clip)
+            if found is None:
                 constant.append(name)
             else:
-                fitted.append(column)
-        share = 1.0 / np.sqrt(len(fitted)) if fitted else 1.0
-        columns += [_weighted(column, share * features.weights.get(column.feature, 1.0)) for column in fitted]
+                fitted.append(found[0])
+                scaled.append(found[1])
+        if fitted:
+            groups.append((fitted, _distinct_variance(np.array(scaled))))
+    columns: list[ColumnTransform] = []
+    most = _MOST_VARIANCE_RATIO * min((variance for _, variance in groups), default=1.0)
+    for fitted, variance in groups:
+        # Nine digits are the same on every machine, whatever its linear algebra.
+        weight = float(f"{np.sqrt(min(variance, most) / len(fitted)):.9g}")
+        columns += [_weighted(column, weight * features.weights.get(column.feature, 1.0)) for column in fitted]
     return MatrixTransform(tuple(columns), tuple(constant))
+
+
+def _distinct_variance(scaled: npt.NDArray[np.float64]) -> float:
+    """Variance of standardised columns, shape (n_columns, n_rows), in units of that along their first axis."""
+    correlations = np.atleast_2d(np.corrcoef(scaled))
+    return float(len(scaled) / np.linalg.eigvalsh(correlations)[-1])
 
 
 def feature_values(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
@@ -151,7 +167,10 @@ def feature_values(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     return as_numpy(column.cast(pa.float64(), safe=False)).copy()
 
 
-def _fit_column(name: str, values: npt.NDArray[np.float64], clip: float) -> ColumnTransform | None:
+def _fit_column(
+    name: str, values: npt.NDArray[np.float64], clip: float
+) -> tuple[ColumnTransform, npt.NDArray[np.float64]] | None:
+    """A column without its weight and the sample's standardised values; None where it does not vary."""
     present = values[~np.isnan(values)]
     if not present.size:
         return None
@@ -162,7 +181,8 @@ def _fit_column(name: str, values: npt.NDArray[np.float64], clip: float) -> Colu
     center, spread = float(shaped.mean()), float(shaped.std())
     if spread <= _LEAST_SPREAD * max(1.0, abs(center)):
         return None
-    return ColumnTransform(name, transform, fill, center, spread, clip, 1.0)
+    scaled = np.clip((shaped - center) / spread, -clip, clip)
+    return ColumnTransform(name, transform, fill, center, spread, clip, 1.0), scaled
 
 
 def _weighted(column: ColumnTransform, weight: float) -> ColumnTransform:

@@ -120,17 +120,34 @@ def test_outliers_are_clipped(clip):
     assert rows[:, 0].tolist()[:3] == [clip, -clip, clip]
 
 
-def test_families_have_equal_variance_and_weights_multiply():
+def test_columns_that_tell_the_same_share_their_say():
     rng = np.random.default_rng(0)
-    table = pa.table({name: rng.normal(size=400) for name in "abcde"} | {"same": np.ones(400)})
+    one, other = rng.normal(size=400), rng.normal(size=400)
+    table = pa.table({"a": one, "b": other, "c": other * 2 + 1, "d": -other, "e": other + 5, "same": np.ones(400)})
     families = {"one": ["a"], "four": ["b", "c", "d", "e", "same"]}
     weights = [column.weight for column in fit(table, families).columns]
-    assert weights == [1.0, 0.5, 0.5, 0.5, 0.5]
+    assert weights == pytest.approx([1.0, 0.5, 0.5, 0.5, 0.5])
     rows = fit(table, families).apply(table)
     np.testing.assert_allclose(rows.var(axis=0), [1, 0.25, 0.25, 0.25, 0.25], atol=1e-5)
+    # All of it lies along one axis, of the variance of the single column.
+    assert np.linalg.eigvalsh(np.cov(rows[:, 1:].T))[-1] == pytest.approx(1.0, rel=0.01)
     weighted = fit(table, families, weights={"b": 3.0}, drop=("e", "d"))
     assert weighted.features == ["a", "b", "c"]
     assert [column.weight for column in weighted.columns] == pytest.approx([1.0, 3 / math.sqrt(2), 1 / math.sqrt(2)])
+
+
+def test_unrelated_columns_have_at_most_twice_the_variance_of_one():
+    # Columns without any correlation: the rows of a Hadamard matrix.
+    signs = np.array([[1.0]])
+    for _ in range(4):
+        signs = np.block([[signs, signs], [signs, -signs]])
+    table = pa.table({name: signs[place + 1] for place, name in enumerate("abcdefg")})
+    for names, variance in (("bc", 2.0), ("bcd", 2.0), ("bcdefg", 2.0)):
+        columns = fit(table, {"one": ["a"], "many": list(names)}).columns
+        assert columns[0].weight == pytest.approx(1.0)
+        assert sum(column.weight**2 for column in columns[1:]) == pytest.approx(variance)
+    alone = fit(table, {"many": list("bcd")}).columns
+    assert [column.weight for column in alone] == pytest.approx([1.0, 1.0, 1.0])
 
 
 # Features are counts, days, shares and money of at least 1e-8; below that, cubes of spreads run out of exponents.

@@ -12,7 +12,7 @@ from gpuseg.synth import SynthSpec, synthesize
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("seed", "n_segments"), [(11, 4), (12, 5), (13, 5)])
+@pytest.mark.parametrize(("seed", "n_segments"), [(11, 4), (12, 5), (13, 6)])
 def test_planted_segments_of_all_five_kinds(tmp_path, seed, n_segments):
     synthesize(SynthSpec(1_500, 90_000, seed=seed, n_segments=n_segments), tmp_path)
     config = yaml.safe_load((tmp_path / "gpuseg.yaml").read_text(encoding="utf-8"))
