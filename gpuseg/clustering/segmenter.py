@@ -29,8 +29,8 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     method : {"kmeans"}, default "kmeans"
         Clustering method.
     n_segments : int or "auto", default "auto"
-        Number of segments. `auto` takes the one of 2 to 12 with the clearest mean silhouette, or the elbow of the
-        inertia where no division is clear, and never exceeds the number of distinct rows.
+        Number of segments. `auto` takes the one of 2 to 12 by the rule of `gpuseg.clustering.choose` (gaps between
+        segments that come out again, else a clear silhouette, else the elbow), never more than there are distinct rows.
     init : {"k-means++", "random"} or array of shape (n_segments, n_features), default "k-means++"
         Starting centers. Above 32 768 rows starts are compared on a sample of as many.
     n_init : int or "auto", default "auto"
