@@ -39,7 +39,7 @@ COMMENTS = [
     "Great shoes, I love them!",
     "Awful, broken and late.",
     "It came.",
-    "ok " * 1_667 + "awful",
+    "so " * 1_667 + "awful",
 ]
 CITIES = [*(f"city {number}" for number in range(12)), "other"]
 TYPES = {

@@ -88,10 +88,11 @@ def _check_distinct(declared: Sequence[Declared]) -> None:
         name = item.feature.name
         if name in families:
             both = dict.fromkeys((families[name], item.family))
-            column = f" {name.partition('=')[0]!r}" if "attributes" in both else ""
+            shown, advice = "", "leave one of them out of features.families"
+            if "attributes" in both:
+                shown, advice = f" {name.partition('=')[0]!r}", "give the column another name in columns of its source"
             raise ConfigError(
-                f"features: family {' and '.join(both)} would give two features one name{column}; "
-                "give the column another name in columns of its source"
+                f"features: family {' and '.join(both)} would give two features one name{shown}; {advice}"
             )
         families[name] = item.family
 

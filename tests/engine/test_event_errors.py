@@ -192,3 +192,16 @@ def test_text_of_many_values_is_the_same_over_any_buckets(engine, config_of, n):
     values = [str(number) for number in range(n)]
     found = [attribute_build(engine, config_of, values, n=n, buckets=buckets) for buckets in (1, 7)]
     assert found[0] == found[1] == ({"x": [float(number) for number in range(n)]} if n == 10_000 else {})
+
+
+def test_a_clash_of_two_families_shows_no_data(engine, config_of):
+    """A category and a network can lead to one feature name; the line names the families, not what the data says."""
+    days = {"profile_id": [1, 2], "at": [NOON] * 2}
+    frames = {
+        "orders": pa.table({**days, "amount": ["1"] * 2, "category": ["on_secret"] * 2}),
+        "posts": pa.table({**days, "network": ["secret"] * 2}),
+    }
+    sources = [{"name": "orders", "kind": "purchases"}, {"name": "posts", "kind": "social"}]
+    with pytest.raises(ConfigError, match=r"family interests and social .*; leave one of them out") as caught:
+        build(engine, config_of(*sources, as_of="2018-01-01", engine=engine.device.name), frames)
+    assert "secret" not in one_line(caught)
