@@ -91,7 +91,6 @@ class Built:
 
 
 def pick(rng, values):
-    """One of the values."""
     return values[int(rng.integers(len(values)))]
 
 
@@ -128,7 +127,7 @@ def _events(rng, source, profile):
 
 def _lifecycle_borders():
     """Purchases on the last days of each stage and one day beyond, alone and in a rhythm of 20 and of 5 days."""
-    days = [[30], [31], [60], [61], [180], [181], [0 + 1], [31, 1]]
+    days = [[30], [31], [60], [61], [180], [181], [1], [31, 1]]
     for gap in (20, 5):
         for recency in {2 * gap, 2 * gap + 1, 4 * gap, 4 * gap + 1, 14, 15, 28, 29}:
             days.append([recency + gap * step for step in range(4)])
@@ -192,9 +191,8 @@ def event_table(events: Sequence[Event], source: str) -> pa.Table:
 
 def people_table(people: Mapping[int, Mapping[str, Any]]) -> pa.Table:
     """The rows of the CRM source."""
-    names = list(next(iter(people.values())))
     columns = {"profile_id": pa.array(list(people), pa.int64())}
-    for name in names:
+    for name in next(iter(people.values())):
         columns[name] = pa.array([row[name] for row in people.values()], TYPES.get(name, pa.string()))
     return pa.table(columns)
 
@@ -232,9 +230,8 @@ def build(engine: Any, config: Any, frames: Mapping[str, Any] | None = None) -> 
     with TemporaryDirectory() as name:
         folder = Path(name)
         found = ingest(plans, engine, folder=folder, scratch=folder / "scratch", progress=lambda step, n: None)
-        declared, _ = declare_features(
-            config.features, context_of(config, plans, folder / "state"), {plan.kind for plan in plans.reads}
-        )
+        context = context_of(config, plans, folder / "state")
+        declared, _ = declare_features(config.features, context, {plan.kind for plan in plans.reads})
         expressions = {item.feature.name: item.feature.expression for item in declared}
         assert len(expressions) == len(declared)
         evaluate = BucketFeatures(engine, expressions, columns_needed(expressions), folder)
