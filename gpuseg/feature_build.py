@@ -1,6 +1,5 @@
 """From the state to feature files: what families may know of the data, and one bucket's evaluation."""
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,6 @@ from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.files import read_table, write_table
 
 _MOST_CATEGORIES = 20
-_NUMBER = re.compile(r"\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?\s*")
 
 
 def context_of(config: Config, plans: Plans, state: Path) -> Context:
@@ -59,20 +57,29 @@ def _attribute_columns(plans: Plans, state: Path) -> tuple[AttributeColumn, ...]
     for row in read_table(listed).to_pylist() if listed.exists() else ():
         values.setdefault((row["source"], row["column"]), []).append(row["value"])
     found = []
+    kinds = _text_kinds(state)
     for plan in plans.reads:
         table = f"{plan.source}.attributes"
         files = bucket_files(state / table)
         if not files:
             continue
         for field in pq.read_schema(files[0]):
-            kind = _attribute_kind(field.type, values.get((plan.source, field.name), []))
+            key = (plan.source, field.name)
+            kind = _attribute_kind(field.type, kinds.get(key, "text"), len(values.get(key, ())))
             if field.name in plan.attributes and kind is not None:
                 words = tuple(values.get((plan.source, field.name), ())) if kind == "text" else ()
                 found.append(AttributeColumn(table, field.name, kind, words))
     return tuple(found)
 
 
-def _attribute_kind(kind: pa.DataType, values: Sequence[str]) -> Any:
+def _text_kinds(state: Path) -> dict[tuple[str, str], str]:
+    """What text attributes hold, by source and column."""
+    path = state / "attribute_kinds.parquet"
+    rows = read_table(path).to_pylist() if path.exists() else ()
+    return {(row["source"], row["column"]): row["kind"] for row in rows}
+
+
+def _attribute_kind(kind: pa.DataType, text_kind: str, n_values: int) -> Any:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return "date"
     if (
@@ -82,9 +89,22 @@ def _attribute_kind(kind: pa.DataType, values: Sequence[str]) -> Any:
         or pa.types.is_decimal(kind)
     ):
         return "number"
-    if not pa.types.is_string(kind) or len(values) < 2:
+    if not pa.types.is_string(kind):
         return None
-    return "number" if all(_NUMBER.fullmatch(value) for value in values) else "text"
+    if text_kind != "text":
+        return text_kind
+    return "text" if n_values > 1 else None
+
+
+def unused_attributes(plans: Plans, context: Context) -> list[str]:
+    """One sentence for each source with attributes that can be no feature."""
+    used = {(column.table, column.name) for column in context.attributes}
+    notes = []
+    for plan in plans.reads:
+        names = [name for name in plan.attributes if (f"{plan.source}.attributes", name) not in used]
+        if names:
+            notes.append(f"{plan.source}: no features of {', '.join(names)}: they never vary or have too many values")
+    return notes
 
 
 @dataclass(frozen=True)

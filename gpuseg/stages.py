@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from gpuseg.config import Config
 from gpuseg.engine import Engine
-from gpuseg.feature_build import BucketFeatures, columns_needed, context_of, described
+from gpuseg.errors import ConfigError
+from gpuseg.feature_build import BucketFeatures, columns_needed, context_of, described, unused_attributes
 from gpuseg.features.registry import check_names, declare_features
 from gpuseg.segments.assign import assign_profiles
 from gpuseg.segments.cards import describe_segments
@@ -99,6 +100,10 @@ def features(job: Job) -> Facts:
     kinds = {plan.kind for plan in job.plans.reads}
     context = context_of(job.config, job.plans, job.folder / "state")
     declared, skipped = declare_features(job.config.features, context, kinds)
+    if declared and {item.family for item in declared} == {"attributes"}:
+        raise ConfigError("features.families: attributes alone tell nothing of behaviour; add a family such as rfm")
+    if "attributes" in job.config.features.families:
+        skipped += unused_attributes(job.plans, context)
     check_names(job.config.features, [item.feature.name for item in declared])
     expressions = {item.feature.name: item.feature.expression for item in declared}
     build = BucketFeatures(job.engine, expressions, columns_needed(expressions), job.folder)

@@ -105,6 +105,8 @@ def ingest(
     values = whole.value_counts()
     if values:
         write_table(folder / STATE / "attributes.parquet", _attribute_table(values), nullable=())
+    if whole.text_kinds:
+        write_table(folder / STATE / "attribute_kinds.parquet", _kind_table(whole.text_kinds), nullable=())
     return found
 
 
@@ -179,6 +181,18 @@ def _attribute_table(profiles: Mapping[tuple[str, str, str], int]) -> pa.Table:
             "column": text_arrow([key[1] for key, _ in ordered]),
             "value": text_arrow([key[2] for key, _ in ordered]),
             "n_profiles": _int64([count for _, count in ordered]),
+        }
+    )
+
+
+def _kind_table(kinds: Mapping[tuple[str, str], str]) -> pa.Table:
+    """What the text attributes hold."""
+    ordered = sorted(kinds.items())
+    return pa.table(
+        {
+            "source": text_arrow([key[0] for key, _ in ordered]),
+            "column": text_arrow([key[1] for key, _ in ordered]),
+            "kind": text_arrow([kind for _, kind in ordered]),
         }
     )
 

@@ -21,6 +21,8 @@ from gpuseg.workspace.files import write_table
 STATE = "state"
 _NULLABLE = ("category", "order_id", "order_us")
 _MOST_VALUES = 10_000
+_FIGURE = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+_DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?$"
 Key = TypeVar("Key")
 
 
@@ -35,6 +37,8 @@ class Reduced:
     profiles_per_source : dict of source name to int
     categories : dict of (kind, category) to int
         Lines.
+    text_kinds : dict of (source, column) to str
+        "number", "date" or "text", for text columns: what every value of them is.
     attributes : dict of (source, column, value) to int
         Profiles, for text columns of few values in each bucket; `value_counts` has those of few values in all.
     crowded : set of (source, column)
@@ -54,6 +58,7 @@ class Reduced:
     profiles_per_source: dict[str, int] = field(default_factory=dict)
     categories: dict[tuple[str, str], int] = field(default_factory=dict)
     attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
+    text_kinds: dict[tuple[str, str], str] = field(default_factory=dict)
     crowded: set[tuple[str, str]] = field(default_factory=set)
     refused: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, int] = field(default_factory=dict)
@@ -77,6 +82,8 @@ class Reduced:
             self.days[source] = (min(first, mine[0]), max(last, mine[1]))
         for source, tables in other.rejected.items():
             self.rejected.setdefault(source, []).extend(tables)
+        for column, kind in other.text_kinds.items():
+            self.text_kinds[column] = kind if self.text_kinds.get(column, kind) == kind else "text"
 
     def value_counts(self) -> dict[tuple[str, str, str], int]:
         """Profiles by (source, column, value) of the text columns with at most 10 000 values, over all buckets."""
@@ -249,16 +256,32 @@ def _lines_per_category(kind: str, cells: pa.Table) -> dict[tuple[str, str], int
 
 
 def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:
-    """How many profiles have each value of the text columns."""
+    """How many profiles have each value of the text columns, and whether these are figures or dates."""
     for name in attributes.column_names[1:]:
         if not pa.types.is_string(attributes.schema.field(name).type):
             continue
+        if attributes[name].null_count < attributes.num_rows:
+            found.text_kinds[source, name] = text_kind(attributes[name].drop_null())
         counts = attributes[name].drop_null().value_counts()
         if len(counts) > _MOST_VALUES:
             found.crowded.add((source, name))
             continue
         for value, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
             found.attributes[source, name, value] = count
+
+
+def text_kind(texts: pa.ChunkedArray) -> str:
+    """Whether every text is a figure ("number") or an ISO 8601 date ("date"); else "text"."""
+    trimmed = pc.utf8_trim_whitespace(texts)
+    if pc.all(pc.match_substring_regex(trimmed, _FIGURE)).as_py():
+        return "number"
+    if pc.all(pc.match_substring_regex(trimmed, _DATE)).as_py():
+        try:
+            pc.utf8_slice_codeunits(trimmed, 0, 10).cast(pa.date32())
+        except pa.ArrowException:
+            return "text"
+        return "date"
+    return "text"
 
 
 def _sum_into(mine: dict[Key, int], theirs: Mapping[Key, int]) -> None:

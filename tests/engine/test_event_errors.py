@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+import gpuseg
 from gpuseg.errors import ConfigError, InvalidValueError, SchemaError
 from tests.event_worlds import build
 
@@ -174,6 +175,10 @@ def attribute_build(engine, config_of, people, *, n=3, buckets=1, second=None):
             [dt.datetime(1969, 12, 31, 23, 59, 59, 500_000), dt.datetime(1970, 1, 1), None],
             {"x_days": [17_533.0, 17_532.0, None]},
         ),
+        (["2018-01-01", "2017-12-31 23:00", None], {"x_days": [0.0, 1.0, None]}),
+        (["2018-01-01", " 2017-12-30T01:00:00Z", "2018-01-01"], {"x_days": [0.0, 2.0, 0.0]}),
+        (["2018-01-01", "2017-13-45", None], {"x=2017-13-45": [0, 1, None], "x=2018-01-01": [1, 0, None]}),
+        (["2018-01-01", "soon", None], {"x=2018-01-01": [1, 0, None], "x=soon": [0, 1, None]}),
         ([None, None, None], {}),
     ],
 )
@@ -189,9 +194,21 @@ def test_two_features_of_one_name_are_refused(engine, config_of):
 
 @pytest.mark.parametrize("n", [10_000, 10_001])
 def test_text_of_many_values_is_the_same_over_any_buckets(engine, config_of, n):
-    values = [str(number) for number in range(n)]
+    values = [f"v{number:05}" for number in range(n)]
     found = [attribute_build(engine, config_of, values, n=n, buckets=buckets) for buckets in (1, 7)]
-    assert found[0] == found[1] == ({"x": [float(number) for number in range(n)]} if n == 10_000 else {})
+    assert found[0] == found[1]
+    assert set(found[0]) == ({f"x=v{number:05}" for number in range(10)} | {"x=other"} if n == 10_000 else set())
+
+
+def test_figures_and_dates_in_text_may_have_any_number_of_values(engine, config_of):
+    n = 10_500
+    figures = [str(number / 4) for number in range(n)]
+    days = [(dt.date(1990, 1, 1) + dt.timedelta(days=number)) for number in range(n)]
+    for buckets in (1, 7):
+        found = attribute_build(engine, config_of, figures, n=n, buckets=buckets)
+        assert found == {"x": [number / 4 for number in range(n)]}
+        found = attribute_build(engine, config_of, [day.isoformat() for day in days], n=n, buckets=buckets)
+        assert found == {"x_days": [float((dt.date(2018, 1, 1) - day).days) for day in days]}
 
 
 def test_a_clash_of_two_families_shows_no_data(engine, config_of):
@@ -205,3 +222,21 @@ def test_a_clash_of_two_families_shows_no_data(engine, config_of):
     with pytest.raises(ConfigError, match=r"family interests and social .*; leave one of them out") as caught:
         build(engine, config_of(*sources, as_of="2018-01-01", engine=engine.device.name), frames)
     assert "secret" not in one_line(caught)
+
+
+def test_attributes_alone_are_refused(tmp_path):
+    frames = {
+        "orders": pa.table({"profile_id": [1, 2], "at": [NOON] * 2, "amount": [1, 2]}),
+        "people": pa.table({"profile_id": [1, 2], "x": [3, 4]}),
+    }
+    config = {
+        "run": {"out": str(tmp_path / "run"), "as_of": "2018-01-01"},
+        "sources": [
+            {"name": "orders", "kind": "purchases"},
+            {"name": "people", "kind": "crm", "columns": {"x": "x"}},
+        ],
+        "features": {"families": ["attributes"]},
+    }
+    with pytest.raises(ConfigError, match="attributes alone") as caught:
+        gpuseg.run(config, frames=frames)
+    one_line(caught)

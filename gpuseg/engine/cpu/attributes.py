@@ -76,6 +76,10 @@ def _figures(column: pa.Array, attribute: Attribute) -> Value:
         return Value(np.where(null, np.nan, attribute.as_of_day - days), some)
     if pa.types.is_boolean(kind):
         column = column.cast(pa.uint8())
+    elif pa.types.is_string(kind) and attribute.as_of_day:
+        dates = pc.utf8_slice_codeunits(pc.utf8_trim_whitespace(column), 0, 10).cast(pa.date32())
+        days = as_numpy(dates.cast(pa.int32()).cast(pa.float64()))
+        return Value(attribute.as_of_day - days, some)
     elif pa.types.is_string(kind):
         column = pc.utf8_trim_whitespace(column)
     elif pa.types.is_decimal(kind):
