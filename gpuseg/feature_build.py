@@ -46,16 +46,23 @@ def context_of(config: Config, plans: Plans, state: Path) -> Context:
         has_categories="category" in columns.get("purchases", ()),
         networks=largest["social"],
         columns=columns,
-        attributes=_attribute_columns(plans, state),
+        attributes=_attribute_columns(plans, state, config.privacy.group_floor),
     )
 
 
-def _attribute_columns(plans: Plans, state: Path) -> tuple[AttributeColumn, ...]:
-    """The attributes that can become features; text of very many values, and text that never varies, cannot."""
+def _attribute_columns(plans: Plans, state: Path, floor: int) -> tuple[AttributeColumn, ...]:
+    """The attributes that can become features; text of very many values, and text that never varies, cannot.
+
+    A value that fewer profiles than the floor have could point to them, so it gets no name of its own.
+    """
     values: dict[tuple[str, str], list[str]] = {}
+    n_values: dict[tuple[str, str], int] = {}
     listed = state / "attributes.parquet"
     for row in read_table(listed).to_pylist() if listed.exists() else ():
-        values.setdefault((row["source"], row["column"]), []).append(row["value"])
+        key = (row["source"], row["column"])
+        n_values[key] = n_values.get(key, 0) + 1
+        if row["n_profiles"] >= floor:
+            values.setdefault(key, []).append(row["value"])
     found = []
     kinds = _text_kinds(state)
     for plan in plans.reads:
@@ -65,10 +72,11 @@ def _attribute_columns(plans: Plans, state: Path) -> tuple[AttributeColumn, ...]
             continue
         for field in pq.read_schema(files[0]):
             key = (plan.source, field.name)
-            kind = _attribute_kind(field.type, kinds.get(key, "text"), len(values.get(key, ())))
+            varies = n_values.get(key, 0) > 1 and bool(values.get(key))
+            kind = _attribute_kind(field.type, kinds.get(key, "text"), varies=varies)
             if field.name in plan.attributes and kind is not None:
-                words = tuple(values.get((plan.source, field.name), ())) if kind == "text" else ()
-                found.append(AttributeColumn(table, field.name, kind, words))
+                words = tuple(values.get(key, ())) if kind == "text" else ()
+                found.append(AttributeColumn(table, field.name, kind, words, n_values.get(key, 0)))
     return tuple(found)
 
 
@@ -79,7 +87,7 @@ def _text_kinds(state: Path) -> dict[tuple[str, str], str]:
     return {(row["source"], row["column"]): row["kind"] for row in rows}
 
 
-def _attribute_kind(kind: pa.DataType, text_kind: str, n_values: int) -> Any:
+def _attribute_kind(kind: pa.DataType, text_kind: str, *, varies: bool) -> Any:
     if pa.types.is_date(kind) or pa.types.is_timestamp(kind):
         return "date"
     if (
@@ -93,7 +101,7 @@ def _attribute_kind(kind: pa.DataType, text_kind: str, n_values: int) -> Any:
         return None
     if text_kind != "text":
         return text_kind
-    return "text" if n_values > 1 else None
+    return "text" if varies else None
 
 
 def unused_attributes(plans: Plans, context: Context) -> list[str]:
@@ -103,7 +111,8 @@ def unused_attributes(plans: Plans, context: Context) -> list[str]:
     for plan in plans.reads:
         names = [name for name in plan.attributes if (f"{plan.source}.attributes", name) not in used]
         if names:
-            notes.append(f"{plan.source}: no features of {', '.join(names)}: they never vary or have too many values")
+            why = "they never vary, or their values are too many or of too few"
+            notes.append(f"{plan.source}: no features of {', '.join(names)}: {why}")
     return notes
 
 

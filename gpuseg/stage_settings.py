@@ -24,7 +24,8 @@ def validate(config: Config, plans: Plans) -> str:
 def features(config: Config, plans: Plans) -> str:
     """Windows, families and names."""
     section = config.features
-    return f"{section.windows_days}{section.families}{section.drop}{sorted(section.weights)}"
+    parts = [section.windows_days, section.families, section.drop, sorted(section.weights), config.privacy.group_floor]
+    return "".join(str(part) for part in parts)
 
 
 def fit(config: Config, plans: Plans) -> str:

@@ -100,7 +100,9 @@ def features(job: Job) -> Facts:
     kinds = {plan.kind for plan in job.plans.reads}
     context = context_of(job.config, job.plans, job.folder / "state")
     declared, skipped = declare_features(job.config.features, context, kinds)
-    if declared and {item.family for item in declared} == {"attributes"}:
+    if not declared:
+        raise ConfigError(f"features.families: nothing to build: {'; '.join(skipped) or 'no family has a source'}")
+    if {item.family for item in declared} == {"attributes"}:
         raise ConfigError("features.families: attributes alone tell nothing of behaviour; add a family such as rfm")
     if "attributes" in job.config.features.families:
         skipped += unused_attributes(job.plans, context)

@@ -22,7 +22,7 @@ run:
 sources:
   - name: orders
     kind: purchases
-    uri: "data/orders*.csv"       # a path, a glob or a URL; .csv, .csv.gz or .parquet
+    uri: "data/orders*.csv"       # a path, a glob or a URL; CSV, JSON lines, Parquet or Arrow
     timezone: UTC                 # zone of times that carry none
     columns:                      # left: gpuseg's names, right: your file's
       profile_id: customer_id     # the person; numbers or text
@@ -38,16 +38,27 @@ sources:
   #   kind: crm
   #   uri: "data/customers.csv"
   #   columns: {{profile_id: customer_id, age_band: age_band, region: region}}
+  #   consent_column: may_use       # who does not say yes there is left out everywhere
+
+  # Visits, feedback, social activity and campaigns; docs/sources.md has all columns and words.
+  # - {{name: visits, kind: web, uri: "data/visits*.jsonl", columns: {{profile_id: user, at: ts, event: event}}}}
+  # - {{name: reviews, kind: feedback, uri: "data/reviews.csv", columns: {{profile_id: user, at: ts, rating: stars}}}}
+  # - {{name: posts, kind: social, uri: "data/posts.csv", columns: {{profile_id: user, at: ts, action: action}}}}
+  # - {{name: mails, kind: crm, uri: "data/mails.csv", columns: {{profile_id: user, at: ts, event: event}}}}
 
 features:
   windows_days: [30, 90, 365]
-  families: [rfm, tempo, interests]
+  # families: [rfm, tempo, interests]   # left out: every family whose source is there, but for attributes
 
 quality:
   max_null_share: 0.05            # a run fails where an optional column has more nulls than this
 
 cluster:
   segments: auto                  # or a number
+
+privacy:
+  group_floor: 10                 # segments of fewer customers are not described
+  deny_columns: []                # columns that are never read
 """
 
 

@@ -220,7 +220,7 @@ def config_of_world(
 ) -> Any:
     """The configuration of a run over a world's frames."""
     run = {"as_of": AS_OF, "timezone": ZONE, "engine": engine, "buckets": 3, "chunk_rows": 100} | run
-    sections = {"features": {"windows_days": WINDOWS, "families": families}}
+    sections = {"features": {"windows_days": WINDOWS, "families": families}, "privacy": {"group_floor": 1}}
     return config_of(*(source_settings(name) for name in (*world.events, "people")), sections=sections, **run)
 
 

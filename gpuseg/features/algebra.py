@@ -99,13 +99,16 @@ class AttributeColumn:
     kind : {"number", "date", "text"}
         Booleans are numbers.
     values : tuple of str
-        For text: its values by profiles, most frequent first.
+        For text: its values that may be named, by profiles, most frequent first.
+    n_values : int
+        For text: how many values there are.
     """
 
     table: str
     name: str
     kind: Literal["number", "date", "text"]
     values: tuple[str, ...] = ()
+    n_values: int = 0
 
 
 @dataclass(frozen=True)

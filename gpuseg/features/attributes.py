@@ -10,8 +10,9 @@ N_VALUES = 10
 def declare(context: Context) -> Sequence[Feature]:
     """A column for each figure, under its own name; `COLUMN_days` for a date; `COLUMN=VALUE`, 0 or 1, for words.
 
-    Of the words of a column the 10 most frequent are named, the rest share `COLUMN=other`; null where the profile has
-    no row or no value. A date becomes the days from it to `as_of`.
+    Of the words of a column the 10 most frequent are named, if at least `privacy.group_floor` profiles have them; the
+    rest share `COLUMN=other`; null where the profile has no row or no value. A date becomes the days from it to
+    `as_of`.
     """
     return [feature for column in context.attributes for feature in _features(column, context)]
 
@@ -27,7 +28,7 @@ def _features(column: AttributeColumn, context: Context) -> Sequence[Feature]:
         return [Feature(f"{column.name}_days", days, label, f"{{value}} days since {escaped(words)}", "days")]
     named = [value for value in column.values[:N_VALUES] if value != "other"]
     parts: list[tuple[str, Expression]] = [(value, Attribute(column.table, column.name, value)) for value in named]
-    if len(named) < len(column.values):
+    if len(named) < column.n_values:
         rest: Expression = Constant(1)
         for _, part in parts:
             rest = rest - part

@@ -52,7 +52,7 @@ class Run:
         Raises
         ------
         ConfigError
-            If the run was made without explanations.
+            If the run was made without explanations, or the group floor withholds the profile's segment.
         """
         content: dict[str, Any] = read_json(self._explained().path / "explanations.json")
         return content
@@ -106,7 +106,11 @@ class Run:
         }
         if not found.features.num_rows:
             return told | {"runner_up": None, "margin": None, "reasons": []}
-        return told | profile_reasons(self.model, found.features, row["segment_id"], self.segments)
+        content = self.segments
+        if row["segment_id"] in content["withheld"]["segment_ids"]:
+            floor = content["withheld"]["group_floor"]
+            raise ConfigError(f"the profile's segment is not described, so that no group of fewer than {floor} is")
+        return told | profile_reasons(self.model, found.features, row["segment_id"], content)
 
     def _explained(self) -> Version:
         """The version, if it has the stage that explains."""

@@ -171,7 +171,10 @@ def _actions(facts: Facts) -> Iterator[tuple[str, str]]:
     if state(facts) != "lapsed":
         yield from _by_rhythm(facts)
     share = share_text(facts.card["profile_share"])
-    yield "Consider using them as the comparison group in tests.", f"they are {share} of customers"
+    yield (
+        "Consider a small test before a campaign: treat half of them, drawn at random.",
+        f"they are {share} of customers",
+    )
 
 
 def _by_behaviour(facts: Facts) -> Iterator[tuple[str, str]]:

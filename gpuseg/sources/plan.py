@@ -86,6 +86,7 @@ def plan_sources(config: Config, frames: Mapping[str, Any] | None = None) -> Pla
         raise ConfigError(f"frames: {unknown[0]!r} is no source{nearest(unknown[0], [s.name for s in config.sources])}")
     deny = config.privacy.deny_columns
     found = [_find(source, frames.get(source.name), deny) for source in config.sources]
+    _check_deny(config, found)
     maps = {s.name: _find(_identity(s), None, ()) for s in config.sources if s.identity is not None}
     order_type = _common_type([_typed(f, "order_id") for f in found if "order_id" in f.columns]) or "text"
     id_type = _id_type(found, maps)
@@ -194,6 +195,20 @@ def _columns(
             f"{_columns_there(kind.one_of[0], list(schema))}"
         )
     return columns
+
+
+def _check_deny(config: Config, found: Sequence[_Found]) -> None:
+    """Refuse a denied name that no source knows, for a slip of the pen would let a column through, and consent's."""
+    known = {name for f in found for schema in f.schemas for name in schema}
+    known |= {name for f in found for name in (*KINDS[f.section.event_kind].column_names, *f.section.columns)}
+    for name in config.privacy.deny_columns:
+        if name not in known and not any(f.frame is not None for f in found):
+            raise ConfigError(
+                f"privacy.deny_columns: {name!r} is no column of any source{nearest(name, sorted(known))}"
+            )
+        for section in config.sources:
+            if section.consent_column == name:
+                raise ConfigError(f"privacy.deny_columns: {name!r}: {section.name} needs it as its consent_column")
 
 
 def _denied(canonical: str, name: str, deny: Sequence[str]) -> bool:

@@ -11,6 +11,7 @@ from gpuseg.features.algebra import EPOCH
 from gpuseg.sources.ingest import Ingested
 from gpuseg.sources.plan import Plans
 from gpuseg.trust.gates import left_out
+from gpuseg.vocabulary import KINDS
 
 
 def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, Any]:
@@ -57,6 +58,7 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
         if tally.rows_duplicate:
             done = "were left out" if config.quality.dedupe else "were counted again"
             warnings.append(f"{section.name}: {tally.rows_duplicate} rows that repeat another {done}")
+    warnings += _without_record(config, found)
     return {
         "format": 1,
         "sources": sources,
@@ -75,6 +77,17 @@ def _same_files(source: str, group: Sequence[str]) -> str:
     first, second, *others = (Path(file).relative_to(folder).as_posix() for file in group)
     more = f" and {len(others)} more" if others else ""
     return f"{source}: the files {first} and {second}{more} hold the same bytes; remove all but one"
+
+
+def _without_record(config: Config, found: Ingested) -> list[str]:
+    """Say how many profiles no consent table knows."""
+    asked = [s.name for s in config.sources if s.consent_column is not None and KINDS[s.event_kind].has_attributes]
+    if not asked:
+        return []
+    missing = found.n_profiles - max(found.profiles_per_source.get(name, 0) for name in asked)
+    if missing <= 0:
+        return []
+    return [f"{', '.join(asked)}: {missing} profiles are not in it, so they were used without consent on record"]
 
 
 def _date(day: int | None) -> str | None:

@@ -171,7 +171,9 @@ def test_the_commented_source_is_valid_too(tmp_path, gpuseg):
     text = (tmp_path / "gpuseg.yaml").read_text(encoding="utf-8")
     uncommented = re.sub(r"^  # (  |- )", r"  \1", text, flags=re.MULTILINE)
     checked = Config.model_validate(yaml.safe_load(uncommented))
-    assert [source.kind for source in checked.sources] == ["purchases", "crm"]
+    kinds = ["purchases", "crm", "web", "feedback", "social", "crm"]
+    assert [source.kind for source in checked.sources] == kinds
+    assert checked.sources[-1].event_kind == "contacts"
 
 
 # --- schema ---

@@ -141,7 +141,7 @@ def test_a_figure_in_any_type(scan, kind, values):
     assert columns["n_detractors"] == [0, 0, 0]
 
 
-def attribute_build(engine, config_of, people, *, n=3, buckets=1, second=None):
+def attribute_build(engine, config_of, people, *, n=3, buckets=1, second=None, floor=1):
     """Features of lifecycle and attributes for n profiles that each bought once."""
     frames = {
         "orders": pa.table({"profile_id": list(range(n)), "at": [NOON] * n, "amount": ["1"] * n}),
@@ -151,7 +151,7 @@ def attribute_build(engine, config_of, people, *, n=3, buckets=1, second=None):
     if second is not None:
         frames["second"] = pa.table({"profile_id": list(range(n)), "y": second})
         sources.append({"name": "second", "kind": "crm", "columns": {"x": "y"}})
-    sections = {"features": {"families": ["lifecycle", "attributes"]}}
+    sections = {"features": {"families": ["lifecycle", "attributes"]}, "privacy": {"group_floor": floor}}
     config = config_of(*sources, sections=sections, as_of="2018-01-01", engine=engine.device.name, buckets=buckets)
     table = build(engine, config, frames).features
     return {name: table[name].to_pylist() for name in table.column_names if name.startswith("x")}
@@ -222,6 +222,15 @@ def test_a_clash_of_two_families_shows_no_data(engine, config_of):
     with pytest.raises(ConfigError, match=r"family interests and social .*; leave one of them out") as caught:
         build(engine, config_of(*sources, as_of="2018-01-01", engine=engine.device.name), frames)
     assert "secret" not in one_line(caught)
+
+
+def test_values_of_few_have_no_name(engine, config_of):
+    """A value that few share points to them; together with others it does not."""
+    values = ["a"] * 10 + ["b"] * 9 + ["HIV"]
+    found = attribute_build(engine, config_of, values, n=20, floor=10)
+    assert found == {"x=a": [1] * 10 + [0] * 10, "x=other": [0] * 10 + [1] * 10}
+    apart = [f"C-{number}@example.com" for number in range(20)]
+    assert attribute_build(engine, config_of, apart, n=20, floor=10) == {}
 
 
 def test_attributes_alone_are_refused(tmp_path):

@@ -322,7 +322,7 @@ def test_no_warnings(render: Any, segments: dict[str, Any], quality: dict[str, A
 def test_customers_without_data_are_told(render: Any, segments: dict[str, Any]) -> None:
     segments |= {"n_profiles": 2500, "n_no_data": 31}
     text = Page(render(segments)).text
-    assert "31 customers had no events before 1 January 2018 and are in no segment; the other 2,469 are." in text
+    assert "31 customers had no events before 1 January 2018 that the features use and are in no segment" in text
 
 
 def test_noise_is_shown_and_makes_no_headline(render: Any, segments: dict[str, Any]) -> None:
