@@ -178,6 +178,12 @@ class Bench:
         return {path.name for path in (self.scratch / "kernels").rglob("*.nbc")}
 
 
+def _without_folders(words: Sequence[str]) -> list[str]:
+    """A command line without the options that name folders."""
+    options = ("--scratch", "--out", "--data")
+    return [word for before, word in zip(("", *words), words, strict=False) if not {before, word} & set(options)]
+
+
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Measure gpuseg against pandas and scikit-learn.")
     parser.add_argument("--profiles", type=int, default=2_000_000)
@@ -207,7 +213,7 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
     runs = bench.repeats()
     compared = bench.compare()
     return {
-        "command": shlex.join(["python", *sys.argv]),
+        "command": shlex.join(["python", *_without_folders(sys.argv)]),
         "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
         "hardware": hardware(),
         "versions": versions(),
@@ -221,7 +227,9 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
 
 def parameters(options: argparse.Namespace) -> dict[str, Any]:
     """The options in JSON form; the sizes of data that was given are those of `compared`."""
-    shown = {name: str(value) if isinstance(value, Path | dt.date) else value for name, value in vars(options).items()}
+    # Folders of a machine say nothing to others.
+    given = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
+    shown = {name: str(value) if isinstance(value, dt.date) else value for name, value in given.items()}
     return shown if options.data is None else shown | {"profiles": None, "events": None}
 
 
