@@ -86,8 +86,8 @@ def plan_sources(config: Config, frames: Mapping[str, Any] | None = None) -> Pla
         raise ConfigError(f"frames: {unknown[0]!r} is no source{nearest(unknown[0], [s.name for s in config.sources])}")
     deny = config.privacy.deny_columns
     found = [_find(source, frames.get(source.name), deny) for source in config.sources]
-    _check_deny(config, found)
     maps = {s.name: _find(_identity(s), None, ()) for s in config.sources if s.identity is not None}
+    _check_deny(config, found, maps)
     order_type = _common_type([_typed(f, "order_id") for f in found if "order_id" in f.columns]) or "text"
     id_type = _id_type(found, maps)
     reads, identities = [], {}
@@ -197,18 +197,20 @@ def _columns(
     return columns
 
 
-def _check_deny(config: Config, found: Sequence[_Found]) -> None:
-    """Refuse a denied name that no source knows, for a slip of the pen would let a column through, and consent's."""
-    known = {name for f in found for schema in f.schemas for name in schema}
+def _check_deny(config: Config, found: Sequence[_Found], maps: Mapping[str, _Found]) -> None:
+    """Refuse a denied name that no source knows, which may be a slip of the pen, and one that is needed."""
+    known = {name for f in (*found, *maps.values()) for schema in f.schemas for name in schema}
     known |= {name for f in found for name in (*KINDS[f.section.event_kind].column_names, *f.section.columns)}
     for name in config.privacy.deny_columns:
-        if name not in known and not any(f.frame is not None for f in found):
+        if name not in known:
             raise ConfigError(
                 f"privacy.deny_columns: {name!r} is no column of any source{nearest(name, sorted(known))}"
             )
         for section in config.sources:
             if section.consent_column == name:
                 raise ConfigError(f"privacy.deny_columns: {name!r}: {section.name} needs it as its consent_column")
+            if section.name in maps and name in maps[section.name].columns.values():
+                raise ConfigError(f"privacy.deny_columns: {name!r}: the identity map of {section.name} needs it")
 
 
 def _denied(canonical: str, name: str, deny: Sequence[str]) -> bool:
