@@ -125,32 +125,28 @@ def sqrt(operand: Expression) -> Expression:
     return SquareRoot(operand)
 
 
-def reductions_of(expression: Expression) -> Iterator[Reduction]:
-    """Every reduction that an expression rests on, in reading order."""
+def leaves(expression: Expression) -> Iterator[Reduction | Attribute]:
+    """Every reduction and attribute that an expression rests on, in reading order, as often as it stands there."""
     match expression:
-        case Reduction():
+        case Reduction() | Attribute():
             yield expression
         case Arithmetic(_, left, right) | AtMost(left, right):
-            yield from reductions_of(left)
-            yield from reductions_of(right)
+            yield from leaves(left)
+            yield from leaves(right)
         case SquareRoot(operand):
-            yield from reductions_of(operand)
+            yield from leaves(operand)
         case _:
             return
+
+
+def reductions_of(expression: Expression) -> Iterator[Reduction]:
+    """Every reduction that an expression rests on, in reading order."""
+    return (leaf for leaf in leaves(expression) if isinstance(leaf, Reduction))
 
 
 def attributes_of(expression: Expression) -> Iterator[Attribute]:
-    """Every attribute that an expression rests on."""
-    match expression:
-        case Attribute():
-            yield expression
-        case Arithmetic(_, left, right) | AtMost(left, right):
-            yield from attributes_of(left)
-            yield from attributes_of(right)
-        case SquareRoot(operand):
-            yield from attributes_of(operand)
-        case _:
-            return
+    """Every attribute that an expression rests on, in reading order."""
+    return (leaf for leaf in leaves(expression) if isinstance(leaf, Attribute))
 
 
 def is_integer(expression: Expression) -> bool:

@@ -2,8 +2,8 @@ import datetime as dt
 
 import pytest
 
-from gpuseg.engine.expression import Reduction
-from gpuseg.features.algebra import Context, Feature, sqrt, window_words
+from gpuseg.engine.expression import Reduction, attributes_of, leaves, reductions_of
+from gpuseg.features.algebra import Attribute, Context, Feature, at_most, sqrt, window_words
 
 CONTEXT = Context(as_of=dt.date(2018, 1, 1), windows_days=(30, 365), amount_scale=100)
 
@@ -27,6 +27,14 @@ def test_a_window_is_the_days_before_as_of():
 def test_equal_reductions_are_one():
     table = CONTEXT.table("t")
     assert len({table.sum("a"), table.sum("a"), table.sum("a", window=30), table.count()}) == 3
+
+
+def test_leaves_come_in_reading_order():
+    total, city = CONTEXT.table("t").sum("a"), Attribute("crm.attributes", "city", "x")
+    tree = sqrt(total * 2) - at_most(city, total) / 3
+    assert list(leaves(tree)) == [total, city, total]
+    assert list(reductions_of(tree)) == [total, total]
+    assert list(attributes_of(tree)) == [city]
 
 
 @pytest.mark.parametrize(("divisor", "dtype"), [(None, "int64"), (2, "float64")])
