@@ -1,13 +1,17 @@
-"""What every test shares: devices, hypothesis profiles, and ready-made engines, configurations and plans."""
+"""What tests share: devices, hypothesis profiles, ready-made engines, configurations, plans, and a committed run."""
 
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
+
+if TYPE_CHECKING:
+    from tests.cli.shop import Command, Shop
 
 # Test modules import `tests.twins` under any import mode and from any folder.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -99,3 +103,39 @@ def scan(device: Any, plan_of: Callable[..., Any]) -> Callable[..., Any]:
         return columns, tally
 
     return read
+
+
+@pytest.fixture(name="gpuseg")
+def gpuseg_command(capsys: pytest.CaptureFixture[str]) -> "Iterator[Command]":
+    """The command line in this process."""
+    from tests.cli.shop import command_line
+
+    with command_line(capsys) as run:
+        yield run
+
+
+@pytest.fixture(scope="session")
+def committed(tmp_path_factory: pytest.TempPathFactory) -> "Shop":
+    """A good version, made once; take `shop` to change anything."""
+    from tests.cli.shop import committed_shop
+
+    return committed_shop(tmp_path_factory.mktemp("committed"))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> "Shop":
+    """A good version of one's own; a copy would not do, since moved data makes every stage run again."""
+    from tests.cli.shop import committed_shop
+
+    (tmp_path / "shop").mkdir()
+    return committed_shop(tmp_path / "shop")
+
+
+@pytest.fixture
+def copied(committed: "Shop", tmp_path: Path) -> "Shop":
+    """A copy of the good version, quicker to have, for what only looks at it or makes every stage anew."""
+    from tests.cli.shop import Shop
+
+    folder = tmp_path / "copy"
+    shutil.copytree(committed.folder, folder)
+    return Shop(folder, committed.copy_config())
