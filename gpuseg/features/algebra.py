@@ -6,7 +6,7 @@ execution. Arithmetic and reductions are `gpuseg.engine.expression` trees.
 
 import datetime as dt
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from gpuseg.engine.expression import (
@@ -34,7 +34,6 @@ __all__ = [
     "at_most",
     "escaped",
     "sqrt",
-    "window_words",
 ]
 
 EPOCH = dt.date(1970, 1, 1)
@@ -156,9 +155,10 @@ class Context:
         """A table of the state by name."""
         return Table(name, self.as_of_day)
 
-    def spans(self) -> Mapping[str, int | None]:
-        """Suffix and length of the lifetime ("", None) and of every window ("_30d", 30)."""
-        return {"": None} | {f"_{days}d": days for days in self.windows_days}
+    @property
+    def spans(self) -> tuple[int | None, ...]:
+        """None for the lifetime, then the windows: the lengths that `Feature.over` and `Table` take."""
+        return (None, *self.windows_days)
 
 
 @dataclass(frozen=True)
@@ -193,6 +193,13 @@ class Feature:
         """`int64` or `float64`."""
         return "int64" if is_integer(self.expression) else "float64"
 
+    def over(self, window: int | None) -> "Feature":
+        """The same figure of a window, named and worded so (`n_orders_30d`); itself for the lifetime, None."""
+        if window is None:
+            return self
+        when = f" in the last {window} days"
+        return replace(self, name=f"{self.name}_{window}d", label=f"{self.label}{when}", saying=f"{self.saying}{when}")
+
 
 @dataclass(frozen=True)
 class Family:
@@ -221,8 +228,3 @@ def at_most(left: Expression, right: Expression | int) -> Expression:
 def escaped(text: str) -> str:
     """Text that stands for itself in a saying."""
     return text.replace("{", "{{").replace("}", "}}")
-
-
-def window_words(window: int | None) -> str:
-    """`""` for the lifetime, `" in the last 30 days"` for a window."""
-    return "" if window is None else f" in the last {window} days"

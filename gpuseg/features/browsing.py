@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gpuseg.features.algebra import Context, Family, Feature, window_words
+from gpuseg.features.algebra import Context, Family, Feature
 
 _SECOND_US = 1_000_000
 
@@ -15,26 +15,13 @@ def declare(context: Context) -> Sequence[Feature]:
     """
     sessions, cells = context.table("web.sessions"), context.table("web.cells")
     n_sessions = sessions.count()
-    features = [
-        feature
-        for suffix, window in context.spans().items()
-        for feature in (
-            Feature(
-                f"n_sessions{suffix}",
-                sessions.count(window=window),
-                f"visits{window_words(window)}",
-                f"visited {{value}} times{window_words(window)}",
-                "visits",
-            ),
-            Feature(
-                f"n_page_views{suffix}",
-                cells.sum("n_lines", window=window),
-                f"pages and events{window_words(window)}",
-                f"opened {{value}} pages{window_words(window)}",
-                "pages",
-            ),
-        )
-    ]
+    features = []
+    for window in context.spans:
+        visits, pages = sessions.count(window=window), cells.sum("n_lines", window=window)
+        features += [
+            Feature("n_sessions", visits, "visits", "visited {value} times", "visits").over(window),
+            Feature("n_page_views", pages, "pages and events", "opened {value} pages", "pages").over(window),
+        ]
     features += [
         Feature(
             "visit_recency_days",

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gpuseg.features.algebra import Context, Family, Feature, window_words
+from gpuseg.features.algebra import Context, Family, Feature
 
 
 def declare(context: Context) -> Sequence[Feature]:
@@ -13,23 +13,11 @@ def declare(context: Context) -> Sequence[Feature]:
     """
     cells = context.table("contacts.cells")
     features = []
-    for suffix, window in context.spans().items():
-        words = window_words(window)
+    for window in context.spans:
+        contacts, responses = cells.sum("n_contacts", window=window), cells.sum("n_responses", window=window)
         features += [
-            Feature(
-                f"n_contacts{suffix}",
-                cells.sum("n_contacts", window=window),
-                f"messages received{words}",
-                f"was contacted {{value}} times{words}",
-                "times",
-            ),
-            Feature(
-                f"n_responses{suffix}",
-                cells.sum("n_responses", window=window),
-                f"responses{words}",
-                f"responded {{value}} times{words}",
-                "times",
-            ),
+            Feature("n_contacts", contacts, "messages received", "was contacted {value} times", "times").over(window),
+            Feature("n_responses", responses, "responses", "responded {value} times", "times").over(window),
         ]
     return [
         *features,

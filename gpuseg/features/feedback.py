@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gpuseg.features.algebra import Context, Family, Feature, window_words
+from gpuseg.features.algebra import Context, Family, Feature
 
 
 def declare(context: Context) -> Sequence[Feature]:
@@ -14,13 +14,13 @@ def declare(context: Context) -> Sequence[Feature]:
     cells = context.table("feedback.cells")
     features = [
         Feature(
-            f"n_feedback{suffix}",
+            "n_feedback",
             cells.sum("n_lines", window=window),
-            f"pieces of feedback{window_words(window)}",
-            f"gave feedback {{value}} times{window_words(window)}",
+            "pieces of feedback",
+            "gave feedback {value} times",
             "times",
-        )
-        for suffix, window in context.spans().items()
+        ).over(window)
+        for window in context.spans
     ]
     if context.has("feedback", "rating"):
         mean = cells.sum("rating_milli") / (cells.sum("n_ratings") * 1000)

@@ -1,8 +1,10 @@
 """Signs that a purchase is near: searches, product views, carts and checkouts, the recent ones most."""
 
 from collections.abc import Sequence
+from functools import reduce
+from operator import add
 
-from gpuseg.features.algebra import DECAY_UNIT, Context, Expression, Family, Feature, window_words
+from gpuseg.features.algebra import DECAY_UNIT, Context, Family, Feature
 
 HALF_LIFE_DAYS = 14
 POINTS = {"search": 1, "product": 1, "cart": 3, "checkout": 5}
@@ -12,35 +14,29 @@ POINTS = {"search": 1, "product": 1, "cart": 3, "checkout": 5}
 def declare(context: Context) -> Sequence[Feature]:
     """Points of high-intent events, of which each halves every 14 days, and how many events there were."""
     cells = context.table("web.cells")
-    score: Expression | None = None
-    for name, points in POINTS.items():
-        term = cells.decayed("n_lines", half_life_days=HALF_LIFE_DAYS, category=name) * points
-        score = term if score is None else score + term
-    assert score is not None
+    terms = [
+        cells.decayed("n_lines", half_life_days=HALF_LIFE_DAYS, category=name) * points
+        for name, points in POINTS.items()
+    ]
     features = [
         Feature(
             "intent_score",
-            score / DECAY_UNIT,
+            reduce(add, terms) / DECAY_UNIT,
             f"points of recent intent, halved every {HALF_LIFE_DAYS} days",
             "shows intent worth {value} points",
             "points",
         )
     ]
-    for suffix, window in context.spans().items():
-        n_events: Expression | None = None
-        for name in POINTS:
-            count = cells.sum("n_lines", window=window, category=name)
-            n_events = count if n_events is None else n_events + count
-        assert n_events is not None
-        words = window_words(window)
+    for window in context.spans:
+        counts = [cells.sum("n_lines", window=window, category=name) for name in POINTS]
         features.append(
             Feature(
-                f"n_intent_events{suffix}",
-                n_events,
-                f"searches, product views, carts and checkouts{words}",
-                f"showed interest {{value}} times{words}",
+                "n_intent_events",
+                reduce(add, counts),
+                "searches, product views, carts and checkouts",
+                "showed interest {value} times",
                 "times",
-            )
+            ).over(window)
         )
     return features
 

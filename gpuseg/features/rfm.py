@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gpuseg.features.algebra import Context, Family, Feature, window_words
+from gpuseg.features.algebra import Context, Family, Feature
 
 
 def declare(context: Context) -> Sequence[Feature]:
@@ -15,35 +15,28 @@ def declare(context: Context) -> Sequence[Feature]:
     per_order = cells.sum("amount_minor") / context.amount_scale / orders.count()
     return [
         Feature("recency_days", recency, "days since the last purchase", "last bought {value} days ago", "days"),
-        *(feature for suffix, window in context.spans().items() for feature in _volume(context, suffix, window)),
+        *(feature.over(window) for window in context.spans for feature in _volume(context, window)),
         Feature("amount_per_order", per_order, "spend per order", "{value} per order", "currency"),
     ]
 
 
-def _volume(context: Context, suffix: str, window: int | None) -> Sequence[Feature]:
+def _volume(context: Context, window: int | None) -> Sequence[Feature]:
     """Orders, lines and spend of one span of time."""
     cells, orders = context.table("purchases.cells"), context.table("purchases.orders")
-    when = window_words(window)
+    n_orders, lines = orders.count(window=window), cells.sum("n_lines", window=window)
     minor = cells.sum("amount_minor", window=window)
-    lines = cells.sum("n_lines", window=window)
     return [
-        Feature(f"n_orders{suffix}", orders.count(window=window), f"orders{when}", f"{{value}} orders{when}", "orders"),
-        Feature(f"n_lines{suffix}", lines, f"items bought{when}", f"{{value}} items bought{when}", "items"),
+        Feature("n_orders", n_orders, "orders", "{value} orders", "orders"),
+        Feature("n_lines", lines, "items bought", "{value} items bought", "items"),
         Feature(
-            f"amount_minor{suffix}",
+            "amount_minor",
             minor,
-            f"spend{when}, minor units",
-            f"spent {{value}} minor units{when}",
+            "minor units spent",
+            "spent {value} minor units",
             "minor units",
             in_matrix=False,
         ),
-        Feature(
-            f"amount_sum{suffix}",
-            minor / context.amount_scale,
-            f"spend{when}",
-            f"spent {{value}}{when}",
-            "currency",
-        ),
+        Feature("amount_sum", minor / context.amount_scale, "spend", "spent {value}", "currency"),
     ]
 
 

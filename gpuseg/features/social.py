@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gpuseg.features.algebra import Context, Family, Feature, escaped, window_words
+from gpuseg.features.algebra import Context, Family, Feature, escaped
 
 
 def declare(context: Context) -> Sequence[Feature]:
@@ -15,13 +15,13 @@ def declare(context: Context) -> Sequence[Feature]:
     actions = cells.sum("n_lines")
     features = [
         Feature(
-            f"n_social_actions{suffix}",
+            "n_social_actions",
             cells.sum("n_lines", window=window),
-            f"social actions{window_words(window)}",
-            f"acted {{value}} times on social networks{window_words(window)}",
+            "social actions",
+            "acted {value} times on social networks",
             "times",
-        )
-        for suffix, window in context.spans().items()
+        ).over(window)
+        for window in context.spans
     ]
     features.append(
         Feature(

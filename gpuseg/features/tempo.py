@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from gpuseg.features.algebra import Context, Family, Feature, sqrt, window_words
+from gpuseg.features.algebra import Context, Family, Feature, sqrt
 
 
 def declare(context: Context) -> Sequence[Feature]:
@@ -19,13 +19,13 @@ def declare(context: Context) -> Sequence[Feature]:
     return [
         *(
             Feature(
-                f"n_active_days{suffix}",
+                "n_active_days",
                 cells.count_days(window=window),
-                f"days with a purchase{window_words(window)}",
-                f"shopped on {{value}} days{window_words(window)}",
+                "days with a purchase",
+                "shopped on {value} days",
                 "days",
-            )
-            for suffix, window in context.spans().items()
+            ).over(window)
+            for window in context.spans
         ),
         Feature(
             "tenure_days",

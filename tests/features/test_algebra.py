@@ -3,14 +3,14 @@ import datetime as dt
 import pytest
 
 from gpuseg.engine.expression import Reduction, attributes_of, leaves, reductions_of
-from gpuseg.features.algebra import Attribute, Context, Feature, at_most, sqrt, window_words
+from gpuseg.features.algebra import Attribute, Context, Feature, at_most, sqrt
 
 CONTEXT = Context(as_of=dt.date(2018, 1, 1), windows_days=(30, 365), amount_scale=100)
 
 
 def test_a_context_knows_its_day_and_its_windows():
     assert CONTEXT.as_of_day == 17_532
-    assert dict(CONTEXT.spans()) == {"": None, "_30d": 30, "_365d": 365}
+    assert CONTEXT.spans == (None, 30, 365)
 
 
 def test_a_window_is_the_days_before_as_of():
@@ -45,6 +45,10 @@ def test_the_type_of_a_feature_follows_from_its_expression(divisor, dtype):
     assert Feature("x", sqrt(total), **words).dtype == "float64"
 
 
-def test_words_of_a_window():
-    assert window_words(None) == ""
-    assert window_words(30) == " in the last 30 days"
+def test_a_feature_of_a_window_is_named_and_worded_so():
+    orders = Feature("n_orders", CONTEXT.table("t").count(), "orders", "{value} orders", "orders", in_matrix=False)
+    assert orders.over(None) == orders
+    month = orders.over(30)
+    assert (month.name, month.label) == ("n_orders_30d", "orders in the last 30 days")
+    assert month.saying == "{value} orders in the last 30 days"
+    assert (month.expression, month.unit, month.in_matrix) == (orders.expression, "orders", False)
