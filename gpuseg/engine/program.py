@@ -20,6 +20,9 @@ IdType = Literal["int64", "text"]
 CONSENT = "\0consent"
 """Column of a plan that says whether a row may be used, under a name that no configuration can give."""
 
+PLACE_FILE, PLACE_ROW = "\0file", "\0row"
+"""Columns of a batch of attributes: the place of each row (text and int64)."""
+
 
 @dataclass(frozen=True, eq=False)
 class ZoneTable:

@@ -8,11 +8,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
-from gpuseg.engine.program import ReadPlan
+from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, ReadPlan
 from gpuseg.workspace.files import write_table
 
-# What a device calls the place of a row of attributes.
-_PLACE_FILE, _PLACE_ROW = "\0file", "\0row"
 _AGAIN = "an earlier row describes the same profile; a crm source needs one row per profile"
 
 
@@ -98,15 +96,15 @@ def split_repeated(rows: pa.Table, plan: ReadPlan) -> tuple[pa.Table, pa.Table |
     """
     if pc.count_distinct(rows["profile_id"]).as_py() == rows.num_rows:
         return rows, None
-    places = [(name, "ascending") for name in ("profile_id", _PLACE_FILE, _PLACE_ROW)]
+    places = [(name, "ascending") for name in ("profile_id", PLACE_FILE, PLACE_ROW)]
     ordered = rows.take(pc.sort_indices(rows, places)).combine_chunks()
     ids = ordered["profile_id"]
     again = np.concatenate([[False], as_numpy(pc.equal(ids.slice(1), ids.slice(0, len(ids) - 1)))])
     apart = ordered.filter(as_arrow(again))
     n = apart.num_rows
     columns = {
-        "file": apart[_PLACE_FILE],
-        "row": apart[_PLACE_ROW],
+        "file": apart[PLACE_FILE],
+        "row": apart[PLACE_ROW],
         "column": text_arrow([plan.columns["profile_id"]] * n),
         "reason": text_arrow([_AGAIN] * n),
     }

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuseg.engine.cpu.aggregate import PLACE_FILE, PLACE_ROW
+from gpuseg.engine.program import PLACE_FILE, PLACE_ROW
 from gpuseg.errors import InvalidValueError
 from tests.twins import id_order
 

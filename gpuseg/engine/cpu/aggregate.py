@@ -12,11 +12,9 @@ from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
 from gpuseg.engine.cpu.cells import day_cells, distinct_orders
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.engine.cpu.sessions import sessions
+from gpuseg.engine.program import PLACE_FILE, PLACE_ROW
 from gpuseg.errors import InvalidValueError
 from gpuseg.vocabulary import Kind
-
-# Columns beside the attributes, under names that no configuration can give.
-PLACE_FILE, PLACE_ROW = "\0file", "\0row"
 
 
 def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:

@@ -9,14 +9,14 @@ import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.engine.capabilities import construct
-from gpuseg.engine.cpu.aggregate import PLACE_FILE, PLACE_ROW, aggregate_events, attribute_rows
+from gpuseg.engine.cpu.aggregate import aggregate_events, attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.cpu.hashing import hash_int64, hash_text, order_by_bucket
 from gpuseg.engine.cpu.lloyd import lloyd_pass
 from gpuseg.engine.cpu.reading import read_chunks
 from gpuseg.engine.expression import Expression
-from gpuseg.engine.program import Batch, LloydPass, ReadPlan
+from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, Batch, LloydPass, ReadPlan
 from gpuseg.vocabulary import KINDS
 
 
