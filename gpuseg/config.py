@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
-from gpuseg.config_messages import AUTO_OR_WHOLE, describe_problems
+from gpuseg.config_messages import describe_problems
 from gpuseg.config_parts import PositiveInt, Section, Share, known_zone
 from gpuseg.config_sources import SourceSection
 from gpuseg.config_yaml import read_yaml
@@ -22,10 +22,11 @@ from gpuseg.errors import ConfigError
 MAX_AMOUNT_SCALE = 10**8
 MAX_CLIP = 64.0
 MAX_WEIGHT = 64.0
-_MIN_SEGMENTS, _MAX_SEGMENTS = AUTO_OR_WHOLE["cluster.segments"]
-_MIN_BUCKETS, _MAX_BUCKETS = AUTO_OR_WHOLE["run.buckets"]
+MAX_SEGMENTS = 1000
+MAX_BUCKETS = 4096
 
 _A_DATE = "must be a date such as 2018-01-01; the window ends at its midnight in run.timezone"
+NumberOfSegments = Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)]
 
 
 class RunSection(Section):
@@ -39,7 +40,7 @@ class RunSection(Section):
     engine: Literal["auto", "cpu", "gpu"] = Field("auto", description="`gpu` never falls back; `auto` says why.")
     executor: Literal["local"] = Field("local", description="Where buckets are worked on.")
     amount_scale: int = Field(10_000, strict=True, description="Minor units per currency unit; a power of ten.")
-    buckets: Literal["auto"] | Annotated[int, Field(ge=_MIN_BUCKETS, le=_MAX_BUCKETS, strict=True)] = Field(
+    buckets: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_BUCKETS, strict=True)] = Field(
         "auto", description="Partitions of the profiles; `auto` follows from the size of the data."
     )
     chunk_rows: PositiveInt = Field(262_144, description="Rows read at a time.")
@@ -81,10 +82,15 @@ class QualitySection(Section):
     max_null_share: Share = Field(0.05, description="Most nulls allowed in an optional column of attributes or keys.")
     min_coverage: Share = Field(0.5, description="Smallest share of all profiles that must have events.")
     max_duplicate_share: Share | None = Field(
-        None, description="Most events that may repeat another in every column; null does not count them."
+        None,
+        description="Most events that may repeat another in every column; null does not count them.",
     )
     max_orphan_share: Share = Field(0.5, description="Most rows whose key may be missing in the identity map.")
-    dedupe: bool = Field(default=False, strict=True, description="Whether repeated events are counted once.")
+    dedupe: bool = Field(
+        default=False,
+        strict=True,
+        description="Whether repeated events are counted once.",
+    )
     on_bad: Literal["fail", "quarantine"] = Field("fail", description="What a row that cannot be used does.")
 
 
@@ -139,13 +145,10 @@ class ClusterSection(Section):
     """How profiles are grouped."""
 
     method: Literal["kmeans"] = Field("kmeans", description="Clustering method.")
-    segments: Literal["auto"] | Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)] = Field(
-        "auto", description="Number of segments, or `auto`."
+    segments: Literal["auto"] | NumberOfSegments = Field("auto", description="Number of segments, or `auto`.")
+    segments_range: tuple[NumberOfSegments, NumberOfSegments] = Field(
+        (2, 12), description="Smallest and largest number that `auto` tries."
     )
-    segments_range: tuple[
-        Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)],
-        Annotated[int, Field(ge=_MIN_SEGMENTS, le=_MAX_SEGMENTS, strict=True)],
-    ] = Field((2, 12), description="Smallest and largest number that `auto` tries.")
     min_segment_share: float = Field(0.01, ge=0, lt=0.5, strict=True, description="Smallest share `auto` accepts.")
 
     @field_validator("segments_range")
@@ -161,7 +164,7 @@ class Config(Section):
 
     version: Literal[1] = Field(1, description="Version of this format.")
     run: RunSection
-    sources: tuple[SourceSection, ...] = Field(min_length=1)
+    sources: tuple[SourceSection, ...] = Field(min_length=1, description="Where the data is; at least one source.")
     quality: QualitySection = QualitySection()
     features: FeaturesSection = FeaturesSection()
     matrix: MatrixSection = MatrixSection()
@@ -198,12 +201,12 @@ def load_config(path: str | Path) -> Config:
     return parse_config(read_yaml(path), base=path.parent)
 
 
-def parse_config(content: dict[str, Any], *, base: Path | None = None) -> Config:
+def parse_config(content: Mapping[str, Any], *, base: Path | None = None) -> Config:
     """Check a configuration that is already a dictionary.
 
     Parameters
     ----------
-    content : dict
+    content : mapping
         The sections, as in the YAML file.
     base : Path, optional
         Folder against which relative paths are resolved; the current folder where not given.
@@ -220,7 +223,7 @@ def parse_config(content: dict[str, Any], *, base: Path | None = None) -> Config
     try:
         config = Config.model_validate(content)
     except ValidationError as error:
-        raise ConfigError(describe_problems(error, Config)) from None
+        raise ConfigError(describe_problems(error, Config, content)) from None
     return config if base is None else _rebased(config, base)
 
 
@@ -228,7 +231,7 @@ def read_config(config: Config | Mapping[str, Any] | str | Path) -> Config:
     """A checked configuration from whatever names it."""
     if isinstance(config, Config):
         return config
-    return load_config(config) if isinstance(config, str | Path) else parse_config(dict(config))
+    return load_config(config) if isinstance(config, str | Path) else parse_config(config)
 
 
 def config_schema() -> dict[str, Any]:

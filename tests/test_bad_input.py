@@ -377,18 +377,20 @@ SETTINGS = {
     "k = 'five'": setting("cluster.segments", "five", words=("cluster.segments: 'five'", "whole number", "auto")),
     "k = '5'": setting("cluster.segments", "5", words=("cluster.segments: '5'", "whole number")),
     "k = 1.5": setting("cluster.segments", 1.5, words=("cluster.segments: 1.5", "whole number")),
-    "k = true": setting("cluster.segments", True, words=("cluster.segments: True", "whole number")),
-    "k = null": setting("cluster.segments", None, words=("cluster.segments: None", "whole number")),
+    "k = true": setting("cluster.segments", True, words=("cluster.segments: true", "whole number")),
+    "k = null": setting("cluster.segments", None, words=("cluster.segments: null", "whole number")),
     "range upside down": setting("cluster.segments_range", [8, 3], words=("cluster.segments_range", "[3, 8]")),
     "unknown section": setting("clusters", {}, words=("clusters", "unknown key", "did you mean cluster?")),
     "unknown run key": setting("run.timezon", "UTC", words=("run.timezon", "did you mean timezone?")),
-    "unknown source key": setting("sources.0.colums", {}, words=("sources.0.colums", "did you mean columns?")),
+    "unknown source key": setting("sources.0.colums", {}, words=("sources.orders.colums", "did you mean columns?")),
     "unknown quality key": setting("quality.max_nulls", 1, words=("quality.max_nulls", "max_null_share")),
     "unknown features key": setting("features.window_days", [1], words=("features.window_days", "windows_days?")),
     "unknown matrix key": setting("matrix.clips", 1, words=("matrix.clips", "did you mean clip?")),
     "unknown cluster key": setting("cluster.segment", 3, words=("cluster.segment:", "did you mean segments?")),
     "unknown column": setting(
-        "sources.0.columns.amuont", "money", words=("sources.0", "'amuont'", "purchases", "did you mean amount?")
+        "sources.0.columns.amuont",
+        "money",
+        words=("sources.orders.columns: 'amuont'", "purchases", "did you mean amount?"),
     ),
     "unknown key that begins like a type": setting("run.interval", 5, words=("run.interval", "unknown key")),
     "future key micro_clusters": setting("cluster.micro_clusters", 9, words=("cluster.micro_clusters", "unknown key")),
@@ -396,14 +398,14 @@ SETTINGS = {
     "future method": setting("cluster.method", "density", words=("cluster.method: 'density'", "kmeans")),
     "future version": setting("version", 2, words=("version: 2", "1")),
     "unknown zone": setting("run.timezone", "Europe/Berln", words=("run.timezone: 'Europe/Berln'", "Europe/Berlin?")),
-    "unknown source zone": setting("sources.0.timezone", "Mars", words=("sources.0.timezone: 'Mars'",)),
+    "unknown source zone": setting("sources.0.timezone", "Mars", words=("sources.orders.timezone: 'Mars'",)),
     "a zone that is a folder": setting("run.timezone", "Europe", words=("run.timezone: 'Europe'",)),
     "unknown family": setting("features.families", ["rfn"], words=("features.families: 'rfn'", "did you mean rfm?")),
     "a family twice": setting("features.families", ["rfm", "rfm"], words=("features.families", "once")),
     "no family": setting("features.families", [], words=("features.families",)),
-    "unknown kind": setting("sources.0.kind", "purchase", words=("sources.0.kind: 'purchase'", "mean purchases?")),
+    "unknown kind": setting("sources.0.kind", "purchase", words=("sources.orders.kind: 'purchase'", "mean purchases?")),
     "a kind that is none": setting(
-        "sources.0.kind", "contacts", words=("sources.0.kind: 'contacts'", "purchases", "crm")
+        "sources.0.kind", "contacts", words=("sources.orders.kind: 'contacts'", "purchases", "crm")
     ),
     "as_of missing": Case(lambda s: s.config["run"].pop("as_of"), "config", ("run.as_of", "required")),
     "out missing": Case(lambda s: s.config["run"].pop("out"), "config", ("run.out", "required")),
@@ -423,7 +425,7 @@ SETTINGS = {
     "weight of no feature": setting(
         "features.weights.n_order", 2.0, words=("features.weights: 'n_order'", "n_orders?"), checkpoint=True
     ),
-    "negative weight": setting("features.weights.n_orders", -1, words=("features.weights.n_orders: -1", "greater")),
+    "negative weight": setting("features.weights.n_orders", -1, words=("features.weights.n_orders: -1", "above 0")),
     "negative weight of a feature that begins like a type": setting(
         "features.weights.interval_days", -1, words=("features.weights.interval_days: -1",)
     ),
