@@ -83,13 +83,13 @@ class QualitySection(Section):
     min_coverage: Share = Field(0.5, description="Smallest share of all profiles that must have events.")
     max_duplicate_share: Share | None = Field(
         None,
-        description="Most events that may repeat another in every column; null does not count them.",
+        description="Most events that may repeat another in every column that a run keeps; null does not count them.",
     )
     max_orphan_share: Share = Field(0.5, description="Most rows whose key may be missing in the identity map.")
     dedupe: bool = Field(
         default=False,
         strict=True,
-        description="Whether repeated events are counted once.",
+        description="Whether events that repeat another in every column that a run keeps are counted once.",
     )
     on_bad: Literal["fail", "quarantine"] = Field("fail", description="What a row that cannot be used does.")
 
