@@ -317,3 +317,25 @@ def test_several_sources_of_a_kind_add_up(tmp_path, lines, reference):
     content["sources"].append({"name": "more", "kind": "purchases"})
     run = gpuseg.run(content, frames={"orders": lines.iloc[:150], "more": lines.iloc[150:]})
     pd.testing.assert_frame_equal(run.features(), reference.features(), check_exact=True)
+
+
+def test_nothing_to_build_is_said_with_every_reason(tmp_path, lines):
+    content = settings(tmp_path, features={"families": ["browsing", "interests"]})
+    with pytest.raises(ConfigError) as caught:
+        gpuseg.run(content, frames={"orders": lines.drop(columns="category")})
+    assert str(caught.value) == (
+        "features.families: nothing to build: family browsing skipped: no source of kind web; "
+        "family interests skipped: no purchases source has the column it needs"
+    )
+    assert not (tmp_path / "CURRENT").exists()
+
+
+def test_attributes_need_behaviour_beside_them(tmp_path, lines):
+    people = pd.DataFrame({"profile_id": range(50), "age": [20 + n % 30 for n in range(50)]})
+    content = settings(tmp_path, features={"families": ["attributes"]})
+    content["sources"].append({"name": "people", "kind": "crm", "columns": {"age": "age"}})
+    with pytest.raises(ConfigError) as caught:
+        gpuseg.run(content, frames={"orders": lines, "people": people})
+    assert str(caught.value) == (
+        "features.families: attributes alone tell nothing of behaviour; add a family such as rfm"
+    )
