@@ -39,7 +39,9 @@ class RunSection(Section):
     seed: int = Field(0, ge=0, le=2**32 - 1, strict=True, description="Seed of every random choice.")
     engine: Literal["auto", "cpu", "gpu"] = Field("auto", description="`gpu` never falls back; `auto` says why.")
     executor: Literal["local"] = Field("local", description="Where buckets are worked on.")
-    amount_scale: int = Field(10_000, strict=True, description="Minor units per currency unit; a power of ten.")
+    amount_scale: int = Field(
+        10_000, strict=True, description="Minor units per currency unit; a power of ten up to 10^8."
+    )
     buckets: Literal["auto"] | Annotated[int, Field(ge=1, le=MAX_BUCKETS, strict=True)] = Field(
         "auto", description="Partitions of the profiles; `auto` follows from the size of the data."
     )
@@ -79,7 +81,9 @@ class RunSection(Section):
 class QualitySection(Section):
     """Gates on the data itself."""
 
-    max_null_share: Share = Field(0.05, description="Most nulls allowed in an optional column of attributes or keys.")
+    max_null_share: Share = Field(
+        0.05, description="Largest share of nulls in a column; figures and comments of events may be missing."
+    )
     min_coverage: Share = Field(0.5, description="Smallest share of all profiles that must have events.")
     max_duplicate_share: Share | None = Field(
         None,
@@ -104,11 +108,13 @@ class PrivacySection(Section):
 class FeaturesSection(Section):
     """Which behavioural features are built."""
 
-    windows_days: tuple[PositiveInt, ...] = Field((30, 90, 365), description="Windows that end at `as_of`.")
+    windows_days: tuple[PositiveInt, ...] = Field(
+        (30, 90, 365), description="Windows that end at `as_of`, at most 36500 days each."
+    )
     families: tuple[str, ...] = Field(
         ("rfm", "tempo", "interests", "lifecycle", "engagement", "browsing", "intent", "feedback", "social"),
         min_length=1,
-        description="Families; one whose kind of source is absent is skipped.",
+        description="Families; one whose kind of source is absent is skipped, and `attributes` is built only if named.",
     )
     drop: tuple[str, ...] = Field((), description="Features kept out of the clustering.")
     weights: dict[str, Annotated[float, Field(gt=0, le=MAX_WEIGHT, strict=True)]] = Field(

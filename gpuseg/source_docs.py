@@ -3,6 +3,7 @@
 import sys
 from pathlib import Path
 
+from gpuseg.source_examples import EXAMPLES, Example
 from gpuseg.vocabulary import KINDS, Column, Kind
 
 _TYPES = {
@@ -19,14 +20,16 @@ _TYPES = {
 
 
 def source_page() -> str:
-    """Markdown on every kind: its columns, its words, and what is kept of it."""
+    """Markdown on every kind: its columns, its words, what is kept of it, and worked examples."""
     parts = [
         "# Sources",
         "",
         "Written by `python -m gpuseg.source_docs docs/sources.md`; a test keeps it so.",
         "",
-        "A configuration maps the names of a file's columns to the canonical ones below (`columns: {at: ts}`). Columns "
-        "that are not mapped, or that `privacy.deny_columns` names, are never read.",
+        "A configuration maps a file's columns to the canonical names below: `columns: {at: ts}`, gpuseg's name left, "
+        "the file's right. A column that has its canonical name already need not be mapped. All other columns, and "
+        "those that `privacy.deny_columns` names, are never read. In the examples `run.as_of` is 2026-01-01; every "
+        "key of a source is in [configuration.md](configuration.md).",
         "",
     ]
     for kind in KINDS.values():
@@ -61,21 +64,33 @@ def _kind(kind: Kind) -> list[str]:
         lines.append("")
     if not kind.has_attributes:
         lines += [f"Kept: {_kept(kind)}.", ""]
+    for example in EXAMPLES:
+        if example.kind == kind.name:
+            lines += _example(example)
     return lines
+
+
+def _example(example: Example) -> list[str]:
+    lines = [f"### {example.title}", ""]
+    for path, content in example.files.items():
+        lines += [f"`{path}`:", "", "```json" if path.endswith(".jsonl") else "```text", content.rstrip(), "```", ""]
+    figures = ", ".join(f"`{name}` {value:g}" for name, value in example.features.items())
+    lines += ["```yaml", example.section.rstrip(), "```", ""]
+    return [*lines, f"{example.n_profiles} profiles; `{example.profile}` has {figures}.", ""]
 
 
 def _column(column: Column, kind: Kind) -> str:
     needed = "yes" if column.required else "one of these" if column.name in kind.one_of else "no"
     holds = _TYPES[column.type]
     if column.type == "number" and column.most != float("inf"):
-        holds += f", {column.least:g} to {column.most:g}"
+        holds += f", {column.least:.10g} to {column.most:.10g}"
     return f"| `{column.name}` | {holds} | {needed} | {column.meaning} |"
 
 
 def _kept(kind: Kind) -> str:
-    split = {None: "", "class": " and class"}.get(kind.category, f" and {kind.category}")
+    each = "profile and day" if kind.category is None else f"profile, day and {kind.category}"
     measures = ", ".join(f"`{measure.name}`" for measure in kind.measures)
-    parts = [f"for every profile, day{split} the number of rows, first and last instant, and the sums of {measures}"]
+    parts = [f"for every {each} the number of rows, first and last instant, and the sums of {measures}"]
     if kind.has_orders:
         parts.append("every distinct order with its day")
     if kind.sessions is not None:
