@@ -37,6 +37,10 @@ class SourceSection(Section):
     consent_column: str | None = Field(
         None, min_length=1, description="Column that says yes where a row may be used; in a crm source, the profile."
     )
+    consent_unknown: Literal["refuse", "use"] | None = Field(
+        None,
+        description="What becomes of profiles that a crm source with a consent column lacks; `refuse` where not given.",
+    )
     retention_days: PositiveInt | None = Field(None, description="Events older than this are never used.")
     max_age_days: PositiveInt | None = Field(None, description="Most days from the newest event to `as_of`.")
     purpose: str = Field("segmentation", min_length=1, description="Why the data is used; recorded.")
@@ -81,6 +85,17 @@ class SourceSection(Section):
                     f"events: {word!r}: {name!r} is no class of kind {self.kind}; it has "
                     f"{', '.join(classes)}{nearest(name, classes)}"
                 )
+        return self
+
+    @property
+    def tells_consent(self) -> bool:
+        """Whether the source speaks for profiles: a crm source without a time that has a consent column."""
+        return self.consent_column is not None and KINDS[self.event_kind].has_attributes
+
+    @model_validator(mode="after")
+    def _consents(self) -> "SourceSection":
+        if self.consent_unknown is not None and not self.tells_consent:
+            raise ValueError("consent_unknown: only a crm source without a time that has a consent_column needs it")
         return self
 
     @model_validator(mode="after")

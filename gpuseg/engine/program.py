@@ -11,6 +11,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.engine.profiles import ProfileSet
 from gpuseg.vocabulary import KINDS
 
 Int64Array: TypeAlias = npt.NDArray[np.int64]
@@ -41,6 +42,21 @@ class ZoneTable:
     name: str
     transitions_us: Int64Array
     offsets_us: Int64Array
+
+
+@dataclass(frozen=True, eq=False)
+class ConsentRule:
+    """What the consent tables say about whom: rows of others are as if they never were.
+
+    Parameters
+    ----------
+    profiles : ProfileSet
+    may_be_used : bool
+        True: these profiles and no others may be used. False: all but these may.
+    """
+
+    profiles: ProfileSet
+    may_be_used: bool
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,6 +101,11 @@ class ReadPlan:
         Whether bad rows are set apart instead of ending the run.
     identity : Arrow table or None
         Columns `key` and `profile_id`, each key once.
+    consent : ConsentRule or None
+        Whose rows may be used. None where no source of attributes has a consent column, and while such a source is
+        read for what it says: then `CONSENT` is a column of its rows, no filter.
+    consent_unknown : {"refuse", "use"}
+        What becomes of profiles that this source of attributes with a consent column does not know.
     """
 
     source: str
@@ -105,6 +126,13 @@ class ReadPlan:
     oldest_day: int | None = None
     quarantine: bool = False
     identity: Any = None
+    consent: ConsentRule | None = None
+    consent_unknown: Literal["refuse", "use"] = "refuse"
+
+    @property
+    def tells_consent(self) -> bool:
+        """Whether the source speaks for profiles: attributes with a consent column."""
+        return CONSENT in self.columns and KINDS[self.kind].has_attributes
 
     @property
     def attributes(self) -> tuple[str, ...]:
@@ -152,12 +180,14 @@ class Batch:
 
     The columns are those of the kind in `gpuseg.vocabulary`, with `at` as `at_us` (int64, microseconds UTC) and
     `day` (int32, epoch day in the run's zone), and the kind's measures (int64) in place of the columns that they are
-    made of. `rejected` is an Arrow table in host memory, or None.
+    made of. `rejected` is an Arrow table in host memory, or None. `refused` holds the marks (as of
+    `gpuseg.engine.profiles.Profiles`) of profiles that are not among those who may be used, or is None.
     """
 
     columns: Any
     tally: Tally
     rejected: Any = None
+    refused: Any = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, text_arrow
 from gpuseg.engine.program import ReadPlan, Tally
 from gpuseg.engine.spill import Spill
+from gpuseg.sources.consent import Consents, read_consents
 from gpuseg.sources.identity import read_identity
 from gpuseg.sources.plan import Plans
 from gpuseg.sources.quarantine import Quarantine
@@ -39,6 +40,10 @@ class Ingested:
         Rows whose null values were counted.
     same_files : dict of source name to list of tuple of str
         Local files of equal bytes, together.
+    n_refused_without_record : int
+        Profiles left out because a consent table lacks them; none said no.
+    n_used_without_record : int
+        Profiles used though no consent table knows them; 0 where there is no such table.
     """
 
     tallies: dict[str, Tally] = field(default_factory=dict)
@@ -47,6 +52,8 @@ class Ingested:
     profiles_per_source: dict[str, int] = field(default_factory=dict)
     rows_checked: dict[str, int] = field(default_factory=dict)
     same_files: dict[str, list[tuple[str, ...]]] = field(default_factory=dict)
+    n_refused_without_record: int = 0
+    n_used_without_record: int = 0
 
 
 def ingest(
@@ -84,10 +91,12 @@ def ingest(
     whole = Reduced()
     try:
         reads = [_with_identity(plan, plans, engine) for plan in plans.reads]
+        consents = read_consents(reads, engine)
+        reads = [replace(plan, consent=consents.rule) for plan in reads]
         quarantine = Quarantine()
         with Spill(scratch, plans.n_buckets) as spill:
             for plan in reads:
-                found.tallies[plan.source] = _scan(plan, engine, spill, quarantine, progress)
+                found.tallies[plan.source] = _scan(plan, engine, spill, quarantine, consents, progress)
         reducer = Reducer(reads, engine, spill, folder / STATE, count_repeats=count_repeats or dedupe, dedupe=dedupe)
         for bucket in engine.executor.map(reducer, range(plans.n_buckets)):
             whole.add(bucket)
@@ -97,9 +106,8 @@ def ingest(
     found.n_profiles, found.n_with_events = whole.n_profiles, whole.n_with_events
     found.profiles_per_source = whole.profiles_per_source
     _settle(found, whole, dedupe=dedupe)
-    for source, n_refused in quarantine.write(folder / QUARANTINE, whole.refused_ids, whole.rejected).items():
-        found.tallies[source].rows_quarantined -= n_refused
-        found.tallies[source].rows_without_consent += n_refused
+    found.n_refused_without_record, found.n_used_without_record = consents.n_without_record(), whole.n_without_record
+    quarantine.write(folder / QUARANTINE, whole.rejected)
     found.same_files = {plan.source: same for plan in reads if (same := equal_files(plan.files))}
     write_table(folder / STATE / "categories.parquet", _category_table(whole.categories), nullable=())
     values = whole.value_counts()
@@ -118,9 +126,8 @@ def _settle(found: Ingested, whole: Reduced, *, dedupe: bool) -> None:
         tally.rows_quarantined += n_again
         tally.rows_used -= n_again
         tally.first_day, tally.last_day = whole.days.get(source, (None, None))
-        tally.rows_without_consent += whole.refused.get(source, 0)
         tally.rows_duplicate += whole.repeated.get(source, 0)
-        tally.rows_used -= whole.refused.get(source, 0) + (whole.repeated.get(source, 0) if dedupe else 0)
+        tally.rows_used -= whole.repeated.get(source, 0) if dedupe else 0
 
 
 def equal_files(files: Sequence[str]) -> list[tuple[str, ...]]:
@@ -146,12 +153,18 @@ def _with_identity(plan: ReadPlan, plans: Plans, engine: Engine) -> ReadPlan:
 
 
 def _scan(
-    plan: ReadPlan, engine: Engine, spill: Spill, quarantine: Quarantine, progress: Callable[[str, int], None]
+    plan: ReadPlan,
+    engine: Engine,
+    spill: Spill,
+    quarantine: Quarantine,
+    consents: Consents,
+    progress: Callable[[str, int], None],
 ) -> Tally:
     tally = Tally()
     for batch in engine.device.scan(plan):
         tally.add(batch.tally)
-        quarantine.add(plan, batch.rejected)
+        quarantine.add(plan.source, batch.rejected)
+        consents.add(batch.refused)
         rows, offsets = engine.device.partition_to_host(batch, spill.n_buckets)
         spill.append(plan.source, rows, offsets, coded=not KINDS[plan.kind].has_attributes)
         progress("read", batch.tally.rows_read)

@@ -1,6 +1,6 @@
 """Rows that cannot be used, set apart with their place and the reason."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,62 +19,30 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._tables: dict[str, list[pa.Table]] = {}
-        self._plans: dict[str, ReadPlan] = {}
 
-    def add(self, plan: ReadPlan, rejected: pa.Table | None) -> None:
+    def add(self, source: str, rejected: pa.Table | None) -> None:
         """Take in the bad rows of one batch."""
         if rejected is not None:
-            self._tables.setdefault(plan.source, []).append(rejected)
-            self._plans[plan.source] = plan
+            self._tables.setdefault(source, []).append(rejected)
 
-    def write(
-        self, folder: Path, refused: Collection[str], repeated: Mapping[str, Sequence[pa.Table]]
-    ) -> dict[str, int]:
-        """Write one file a source, without the rows of profiles that refused consent.
+    def write(self, folder: Path, repeated: Mapping[str, Sequence[pa.Table]]) -> None:
+        """Write one file a source.
 
         Parameters
         ----------
         folder : Path
-        refused : collection of str
-            Profile ids, as text.
         repeated : mapping of source name to sequence of Arrow table
-            Further rows, from `split_repeated`, of profiles that did not refuse.
-
-        Returns
-        -------
-        dict of str to int
-            Rows of each source that were left out for want of consent.
+            Further rows, from `split_repeated`.
 
         Notes
         -----
-        Rows are in order of file and row, however they were read. A source of which no row is left has no file.
+        Rows are in order of file and row, however they were read. A source without bad rows has no file.
         """
-        left_out = {}
         for source in {**self._tables, **repeated}:
-            tables = list(self._tables.get(source, ()))
-            if refused and tables:
-                table = pa.concat_tables(tables, promote_options="default")
-                known = pc.is_in(self._profiles(source, table), value_set=text_arrow(sorted(refused)))
-                tables = [table.filter(pc.invert(known))]
-                left_out[source] = table.num_rows - tables[0].num_rows
-            table = pa.concat_tables([*tables, *repeated.get(source, ())], promote_options="default")
-            if table.num_rows:
-                ordered = table.take(pc.sort_indices(table, [("file", "ascending"), ("row", "ascending")]))
-                write_table(folder / f"{source}.parquet", ordered)
-        return left_out
-
-    def _profiles(self, source: str, table: pa.Table) -> pa.ChunkedArray:
-        """Profile ids of quarantined rows, as text."""
-        plan = self._plans[source]
-        given = table["value_profile_id"]
-        if plan.key_type == "int64":
-            # `007` is profile 7: the text of an integer as Arrow writes it.
-            given = pc.replace_substring_regex(given, r"^\s*[+-]?0+\s*$", "0")
-            given = pc.replace_substring_regex(given, r"^\s*\+?(-?)0*([1-9][0-9]*)\s*$", r"\1\2")
-        if plan.identity is None:
-            return given
-        place = pc.index_in(given, value_set=plan.identity["key"].combine_chunks().cast(pa.string()))
-        return plan.identity["profile_id"].cast(pa.string()).take(place)
+            tables = [*self._tables.get(source, ()), *repeated.get(source, ())]
+            table = pa.concat_tables(tables, promote_options="default")
+            ordered = table.take(pc.sort_indices(table, [("file", "ascending"), ("row", "ascending")]))
+            write_table(folder / f"{source}.parquet", ordered)
 
 
 def split_repeated(rows: pa.Table, plan: ReadPlan) -> tuple[pa.Table, pa.Table | None]:

@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
-from gpuseg.engine.program import CONSENT, ReadPlan
+from gpuseg.engine.program import ReadPlan
 from gpuseg.engine.spill import Spill
 from gpuseg.sources.quarantine import split_repeated
 from gpuseg.vocabulary import KINDS
@@ -43,12 +43,12 @@ class Reduced:
         Profiles, for text columns of few values in each bucket; `value_counts` has those of few values in all.
     crowded : set of (source, column)
         Text columns of very many values in some bucket.
-    refused, repeated : dict of source name to int
-        Rows of profiles that refused consent, and rows that repeat another.
-    refused_ids : set of str
-        Profiles that refused consent, as text.
+    repeated : dict of source name to int
+        Rows that repeat another.
+    n_without_record : int
+        Profiles that no consent table knows, where there is one.
     days : dict of source name to (int, int)
-        First and last epoch day of the rows of profiles that did not.
+        First and last epoch day.
     rejected : dict of source name to list of Arrow table
         Rows set apart for describing a profile again, in the form of `Batch.rejected`.
     """
@@ -60,9 +60,8 @@ class Reduced:
     attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
     text_kinds: dict[tuple[str, str], str] = field(default_factory=dict)
     crowded: set[tuple[str, str]] = field(default_factory=set)
-    refused: dict[str, int] = field(default_factory=dict)
     repeated: dict[str, int] = field(default_factory=dict)
-    refused_ids: set[str] = field(default_factory=set)
+    n_without_record: int = 0
     days: dict[str, tuple[int, int]] = field(default_factory=dict)
     rejected: dict[str, list[pa.Table]] = field(default_factory=dict)
 
@@ -70,12 +69,11 @@ class Reduced:
         """Take in another bucket."""
         self.n_profiles += other.n_profiles
         self.n_with_events += other.n_with_events
-        self.refused_ids |= other.refused_ids
+        self.n_without_record += other.n_without_record
         self.crowded |= other.crowded
         _sum_into(self.profiles_per_source, other.profiles_per_source)
         _sum_into(self.categories, other.categories)
         _sum_into(self.attributes, other.attributes)
-        _sum_into(self.refused, other.refused)
         _sum_into(self.repeated, other.repeated)
         for source, (first, last) in other.days.items():
             mine = self.days.get(source, (first, last))
@@ -107,8 +105,7 @@ class Reducer:
         """Write the state of one bucket and say what it holds."""
         names = [plan.source for plan in self.reads]
         found = Reduced()
-        events = self._consenting(self.spill.read(bucket, names), found)
-        events = self._once(events, found)
+        events = self._once(self.spill.read(bucket, names), found)
         if self.count_repeats:
             events = self._distinct(events, found)
         if not events:
@@ -131,29 +128,12 @@ class Reducer:
         found.n_profiles = profiles.num_rows
         dated = [as_numpy(profiles[f"in_{p.source}"]) for p in self.reads if not KINDS[p.kind].has_attributes]
         found.n_with_events = int(np.count_nonzero(np.any(dated, axis=0))) if dated else 0
+        asked = [as_numpy(profiles[f"in_{p.source}"]) for p in self.reads if p.tells_consent]
+        found.n_without_record = int(np.count_nonzero(~np.any(asked, axis=0))) if asked else 0
         found.profiles_per_source = {name: pc.sum(profiles[f"in_{name}"]).as_py() for name in names}
         del events
         self.spill.discard(bucket, names)
         return found
-
-    def _consenting(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
-        """Rows of profiles that no source of attributes says have refused."""
-        refusing = []
-        for source, table in list(events.items()):
-            if CONSENT in table.column_names:
-                refusing += table.filter(pc.invert(table[CONSENT]))["profile_id"].chunks
-                events[source] = table.drop_columns([CONSENT])
-        refused = pa.concat_arrays(refusing) if refusing else None
-        if refused is None or not len(refused):
-            return events
-        found.refused_ids = set(refused.cast(pa.string()).to_pylist())
-        kept = {}
-        for source, table in events.items():
-            mine = table.filter(pc.invert(pc.is_in(table["profile_id"], value_set=refused)))
-            found.refused[source] = table.num_rows - mine.num_rows
-            if mine.num_rows:
-                kept[source] = mine
-        return kept
 
     def _once(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
         """Note the days of events; of profiles described twice keep the first row where bad rows are set apart."""

@@ -4,6 +4,7 @@ from gpuseg.config import Config
 from gpuseg.config_sources import SourceSection
 from gpuseg.engine.program import Tally
 from gpuseg.errors import EmptyDataError, GateFailed
+from gpuseg.features.algebra import EPOCH
 from gpuseg.sources.ingest import Ingested
 from gpuseg.vocabulary import KINDS
 
@@ -114,8 +115,6 @@ def _check_nulls(config: Config, section: SourceSection, tally: Tally, rows: int
 
 
 def _check_age(config: Config, limit: int | None, source: str, tally: Tally) -> None:
-    from gpuseg.features.algebra import EPOCH
-
     if limit is None or tally.last_day is None:
         return
     age = (config.run.as_of - EPOCH).days - tally.last_day

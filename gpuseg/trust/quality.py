@@ -11,7 +11,6 @@ from gpuseg.features.algebra import EPOCH
 from gpuseg.sources.ingest import Ingested
 from gpuseg.sources.plan import Plans
 from gpuseg.trust.gates import left_out
-from gpuseg.vocabulary import KINDS
 
 
 def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, Any]:
@@ -43,6 +42,7 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
                 "purpose": section.purpose,
                 "lawful_basis": section.lawful_basis,
                 "consent_column": section.consent_column,
+                "consent_unknown": (section.consent_unknown or "refuse") if section.tells_consent else None,
                 "retention_days": section.retention_days,
             }
         )
@@ -64,6 +64,10 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
         "sources": sources,
         "n_profiles": found.n_profiles,
         "n_with_events": found.n_with_events,
+        "profiles_without_consent_record": {
+            "refused": found.n_refused_without_record,
+            "used": found.n_used_without_record,
+        },
         "profiles_per_source": {
             section.name: found.profiles_per_source.get(section.name, 0) for section in config.sources
         },
@@ -80,14 +84,19 @@ def _same_files(source: str, group: Sequence[str]) -> str:
 
 
 def _without_record(config: Config, found: Ingested) -> list[str]:
-    """Say how many profiles no consent table knows."""
-    asked = [s.name for s in config.sources if s.consent_column is not None and KINDS[s.event_kind].has_attributes]
-    if not asked:
-        return []
-    missing = found.n_profiles - max(found.profiles_per_source.get(name, 0) for name in asked)
-    if missing <= 0:
-        return []
-    return [f"{', '.join(asked)}: {missing} profiles are not in it, so they were used without consent on record"]
+    """Say how many profiles no consent table knows, and what became of them."""
+    asked = ", ".join(section.name for section in config.sources if section.tells_consent)
+    told = []
+    if found.n_refused_without_record:
+        told.append(
+            f"{asked}: {found.n_refused_without_record} profiles have no record of consent in it and were left out"
+        )
+    if found.n_used_without_record:
+        told.append(
+            f"{asked}: {found.n_used_without_record} profiles have no record of consent in it and were used "
+            "(consent_unknown: use)"
+        )
+    return told
 
 
 def _date(day: int | None) -> str | None:

@@ -190,6 +190,7 @@ def test_a_refused_number_is_known_in_every_spelling(tmp_path, id_text):
                 "uri": str(tmp_path / "p.csv"),
                 "id_type": "int64",
                 "consent_column": "ok",
+                "consent_unknown": "use",
             },
         ],
         "quality": {"on_bad": "quarantine"},

@@ -90,7 +90,7 @@ def test_refused_profiles_do_not_make_a_null_share_of_more_than_one(tmp_path):
         quality={"max_null_share": 0.5},
     )
     content = yaml.safe_load(path.read_text())
-    content["sources"][1] |= {"columns": {}, "consent_column": "region"}
+    content["sources"][1] |= {"columns": {}, "consent_column": "region", "consent_unknown": "use"}
     path.write_text(yaml.safe_dump(content))
     assert validated(path)["sources"][0]["rows_without_consent"] == 10
 

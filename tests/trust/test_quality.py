@@ -138,6 +138,7 @@ def test_what_was_read_used_left_out_rounded_and_shifted(run):
         "purpose": "segmentation",
         "lawful_basis": "contract",
         "consent_column": None,
+        "consent_unknown": None,
         "retention_days": None,
     }
     assert (people["rows_read"], people["rows_used"], people["null_counts"]) == (2, 2, {"region": 1})

@@ -321,9 +321,8 @@ def test_counts_and_outputs_do_not_depend_on_how_rows_are_read(tmp_path_factory,
         retention_days=400,
         identity=identity,
     )
-    people = csv_source(
-        folder, "people", "crm", "profile_id,ok", ["P-00,yes", "NO,no", "P-00,yes", ",no", ",yes"], consent_column="ok"
-    )
+    said = ["P-00,yes", "NO,no", "P-00,yes", ",no", ",yes"]
+    people = csv_source(folder, "people", "crm", "profile_id,ok", said, consent_column="ok", consent_unknown="use")
     seen = []
     for buckets, rows in ((1, 262_144), (2, chunk_rows), (7, 1)):
         quality = {"dedupe": dedupe, "max_duplicate_share": 1.0, "max_orphan_share": 1.0}

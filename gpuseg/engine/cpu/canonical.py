@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
 from gpuseg.engine.cpu.amounts import known_numbers, minor_amounts
 from gpuseg.engine.cpu.checks import BadRows, RowNumbers, Rows, one_array
+from gpuseg.engine.cpu.consent import has_consent, profiles_in
 from gpuseg.engine.cpu.instants import event_times
 from gpuseg.engine.cpu.keys import attribute, categories, keys
 from gpuseg.engine.cpu.labels import row_classes
@@ -18,11 +19,10 @@ from gpuseg.engine.cpu.reading import Chunk
 from gpuseg.engine.cpu.sentiment import sentiments
 from gpuseg.engine.cpu.times import local_days
 from gpuseg.engine.program import CONSENT, ReadPlan, Tally
-from gpuseg.errors import InvalidValueError, SchemaError
+from gpuseg.errors import InvalidValueError
 from gpuseg.vocabulary import KINDS, Kind, Measure
 
 _THOUSANDTHS = 1000
-_YES = ("true", "t", "yes", "y", "1", "1.0", "granted", "opt_in", "opt-in", "optin", "opted_in", "consent", "consented")
 
 
 @dataclass
@@ -35,11 +35,14 @@ class Columns:
     n_rows : int
     places : int64 array or None
         Place of each row in the chunk; None for all in order.
+    refused : array or None
+        As of `Batch`.
     """
 
     values: dict[str, Any]
     n_rows: int
     places: RowNumbers | None = None
+    refused: Any = None
 
 
 def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.Table | None]:
@@ -60,7 +63,7 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
         rows_read is the sum of rows_used and of all rows left out, each counted once.
     rejected : Arrow table or None
         Where bad rows are quarantined: `file`, `row`, `column`, `reason` and the row's values as text. Rows without
-        consent are never among them.
+        consent are never among them, and of rows that no consent table can speak for no values are kept.
 
     Raises
     ------
@@ -70,11 +73,10 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
         If a column has a type that cannot hold what it should.
     """
     rows = Rows(chunk, chunk.table, None, find_all=plan.quarantine)
-    refused = 0
-    if CONSENT in plan.columns and not KINDS[plan.kind].has_attributes:
-        consent = has_consent(rows, rows.table)
-        refused = int(np.count_nonzero(~consent))
-        rows = _kept(rows, consent)
+    if CONSENT in plan.columns and not _is_asked(plan):
+        rows = _kept(rows, has_consent(rows))
+    rows, refused = _of_consenting(rows, plan)
+    without_consent = chunk.table.num_rows - rows.table.num_rows
     rejected: list[pa.Table] = []
     while True:
         try:
@@ -82,16 +84,32 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
         except BadRows as bad:
             if not plan.quarantine:
                 raise InvalidValueError(str(bad)) from None
-            apart = _rejected(rows, bad)
-            rejected.append(apart)
-            refused += len(bad.rows) - apart.num_rows
+            rejected.append(_rejected(rows, bad, plan))
             places = np.arange(rows.table.num_rows) if rows.places is None else rows.places
             rows = _kept(rows, ~np.isin(places, bad.rows, assume_unique=True))
             continue
         tally.rows_read = chunk.table.num_rows
-        tally.rows_without_consent = refused
+        tally.rows_without_consent = without_consent
         tally.rows_quarantined = sum(table.num_rows for table in rejected)
+        columns.refused = refused
         return columns, tally, pa.concat_tables(rejected) if rejected else None
+
+
+def _is_asked(plan: ReadPlan) -> bool:
+    """Whether the rows are read for what they say about consent."""
+    return plan.tells_consent and plan.consent is None
+
+
+def _of_consenting(rows: Rows, plan: ReadPlan) -> tuple[Rows, npt.NDArray[Any] | None]:
+    """Rows of profiles that may be used or are not known, and the marks of profiles that may not."""
+    rule = plan.consent
+    if rule is None:
+        return rows, None
+    found = profiles_in(rows, plan)
+    listed = rule.profiles.contains(found)
+    if not rule.may_be_used:
+        return _kept(rows, ~listed), None
+    return _kept(rows, listed | ~found.known), np.unique(found.marks[found.known & ~listed])
 
 
 def _converted(rows: Rows, plan: ReadPlan) -> tuple[Columns, Tally]:
@@ -121,8 +139,8 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
     values = {"profile_id": keys(rows, "profile_id", plan.key_type)} | values
     if kind.has_attributes:
         values |= {name: attribute(rows.table[name]) for name in plan.attributes}
-        if CONSENT in plan.columns:
-            values[CONSENT] = has_consent(rows, rows.table)
+        if _is_asked(plan):
+            values[CONSENT] = has_consent(rows)
     else:
         values |= _measures(rows, kind, plan, tally)
     if plan.order_type is not None:
@@ -138,29 +156,6 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
     if tally.rows_used and not kind.has_attributes:
         tally.first_day, tally.last_day = int(values["day"].min()), int(values["day"].max())
     return Columns(values, tally.rows_used, places)
-
-
-def has_consent(rows: Rows, table: pa.Table) -> npt.NDArray[np.bool_]:
-    """Where rows of a table say yes; a null or a word that is no clear yes is a no.
-
-    Raises
-    ------
-    SchemaError
-        If the column holds nothing that could be a word.
-    """
-    array = one_array(table[CONSENT])
-    if pa.types.is_boolean(array.type):
-        return as_numpy(pc.and_kleene(array, array.is_valid()))
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    try:
-        words = pc.utf8_lower(pc.utf8_trim_whitespace(array.cast(pa.string())))
-    except pa.ArrowException:
-        raise SchemaError(
-            f"{rows.chunk.source}: {rows.chunk.file}, column {rows.chunk.names[CONSENT]!r}: the type is {array.type}, "
-            "but consent needs booleans, integers or text"
-        ) from None
-    return as_numpy(pc.is_in(words, value_set=text_arrow(_YES)))
 
 
 def _in_window(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) -> Rows:
@@ -244,22 +239,24 @@ def _kept(rows: Rows, keep: npt.NDArray[np.bool_]) -> Rows:
     return replace(rows, table=rows.table.filter(as_arrow(keep)), places=places)
 
 
-def _rejected(rows: Rows, bad: BadRows) -> pa.Table:
-    """What is kept of bad rows, which are places in the chunk; those without consent are left out."""
+def _rejected(rows: Rows, bad: BadRows, plan: ReadPlan) -> pa.Table:
+    """What is kept of bad rows, which are places in the chunk."""
     chunk, places = rows.chunk, bad.rows
     taken = chunk.table.take(as_arrow(places))
-    if CONSENT in taken.column_names:
-        consent = has_consent(rows, taken)
-        taken, places = taken.filter(as_arrow(consent)), places[consent]
     columns = {
         "file": text_arrow([chunk.file] * len(places)),
         "row": as_arrow(places + chunk.first_row),
         "column": text_arrow([chunk.names[bad.column]] * len(places)),
         "reason": text_arrow([bad.reason] * len(places)),
     }
+    shown = None
+    if plan.consent is not None and plan.consent.may_be_used:
+        # Nobody is known to have agreed to a row that cannot be told whose it is.
+        shown = as_arrow(profiles_in(replace(rows, table=taken), plan).known)
     for name in taken.column_names:
         if name != CONSENT:
-            columns[f"value_{name}"] = _as_text(one_array(taken[name]))
+            text = _as_text(one_array(taken[name]))
+            columns[f"value_{name}"] = text if shown is None else pc.if_else(shown, text, pa.nulls(1, pa.string())[0])
     return pa.table(columns)
 
 

@@ -7,12 +7,12 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
+from gpuseg.engine.arrow import as_arrow, text_arrow
 from gpuseg.engine.capabilities import construct
 from gpuseg.engine.cpu.aggregate import aggregate_events, attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
-from gpuseg.engine.cpu.hashing import hash_int64, hash_text, order_by_bucket
+from gpuseg.engine.cpu.hashing import hash_ids, order_by_bucket
 from gpuseg.engine.cpu.lloyd import lloyd_pass
 from gpuseg.engine.cpu.reading import read_chunks
 from gpuseg.engine.expression import Expression
@@ -39,7 +39,7 @@ class CpuDevice:
                 places = np.arange(columns.n_rows) if columns.places is None else columns.places
                 columns.values[PLACE_FILE] = text_arrow([chunk.file] * columns.n_rows)
                 columns.values[PLACE_ROW] = chunk.first_row + places
-            yield Batch(columns, tally, rejected)
+            yield Batch(columns, tally, rejected, columns.refused)
 
     def partition_to_host(self, batch: Batch, n_buckets: int) -> tuple[pa.RecordBatch, Sequence[int]]:
         """Rows ordered by the bucket of their profile, and the n_buckets + 1 offsets between buckets."""
@@ -67,18 +67,7 @@ class CpuDevice:
 
     def hash_ids(self, ids: Any, seed: int) -> npt.NDArray[np.uint64]:
         """uint64 XXH64 of each profile id."""
-        if isinstance(ids, np.ndarray):
-            return hash_int64(ids, np.uint64(seed))
-        if isinstance(ids, pa.ChunkedArray):
-            parts = [self.hash_ids(chunk, seed) for chunk in ids.chunks]
-            return np.concatenate(parts) if parts else np.empty(0, np.uint64)
-        if pa.types.is_integer(ids.type):
-            return hash_int64(as_numpy(ids), np.uint64(seed))
-        text = ids.cast(pa.large_string())
-        _, offsets, data = text.buffers()
-        bounds = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
-        content = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
-        return hash_text(content, bounds, np.uint64(seed))
+        return hash_ids(ids, seed)
 
     def asarray(self, array: Any) -> npt.NDArray[Any]:
         """C-ordered NumPy array."""

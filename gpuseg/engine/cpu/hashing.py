@@ -4,9 +4,14 @@ It decides the bucket of a profile and its place in samples, so it must be the s
 same function as `hash_values(method="xxhash64")`.
 """
 
+from typing import Any
+
 import numba as nb
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.engine.arrow import as_numpy
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -94,6 +99,22 @@ def hash_text(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed:
             at += 1
         out[row] = _avalanche(h)
     return out
+
+
+def hash_ids(ids: Any, seed: int) -> npt.NDArray[np.uint64]:
+    """uint64 XXH64 of each id of a NumPy or Arrow array; anything where it is null."""
+    if isinstance(ids, np.ndarray):
+        return hash_int64(ids, np.uint64(seed))
+    if isinstance(ids, pa.ChunkedArray):
+        parts = [hash_ids(chunk, seed) for chunk in ids.chunks]
+        return np.concatenate(parts) if parts else np.empty(0, np.uint64)
+    if pa.types.is_integer(ids.type):
+        return hash_int64(as_numpy(ids), np.uint64(seed))
+    text = ids.cast(pa.large_string())
+    _, offsets, data = text.buffers()
+    bounds = np.frombuffer(offsets, np.int64)[text.offset : text.offset + len(text) + 1]
+    content = np.frombuffer(data, np.uint8) if data is not None else np.empty(0, np.uint8)
+    return hash_text(content, bounds, np.uint64(seed))
 
 
 @nb.njit(cache=True, nogil=True)

@@ -30,7 +30,7 @@ def keys(rows: Rows, column: str, wanted: IdType) -> Any:
     if is_text(array.type):
         # Arrow would take hexadecimal too, and make one profile of `31` and `0x1F`.
         whole = pc.match_substring_regex(array.cast(pa.string()), r"^[+-]?[0-9]+$")
-        rows.refuse(as_numpy(pc.and_(pc.invert(whole), array.is_valid())), column, _NOT_WHOLE)
+        rows.refuse(as_numpy(pc.and_kleene(pc.invert(whole), array.is_valid())), column, _NOT_WHOLE)
     cast = rows.converted(column, array, lambda part: part.cast(pa.int64()), _NOT_WHOLE)
     return cast if cast.null_count else as_numpy(cast)
 
