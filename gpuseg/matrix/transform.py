@@ -163,8 +163,7 @@ def _distinct_variance(scaled: npt.NDArray[np.float64]) -> float:
 
 def feature_values(table: pa.Table, name: str) -> npt.NDArray[np.float64]:
     """A feature as a fresh float64 array, NaN for null."""
-    column = table[name].combine_chunks()
-    return as_numpy(column.cast(pa.float64(), safe=False)).copy()
+    return as_numpy(table[name]).astype(np.float64)
 
 
 def _fit_column(
@@ -191,9 +190,11 @@ def _weighted(column: ColumnTransform, weight: float) -> ColumnTransform:
 
 def _shaped(values: npt.NDArray[np.float64], column: ColumnTransform) -> npt.NDArray[np.float64]:
     """Fill nulls and apply the transform, in place."""
-    values[np.isnan(values)] = column.fill
+    np.copyto(values, column.fill, where=np.isnan(values))
     if column.transform == "log1p":
-        return np.copysign(np.log1p(np.abs(values)), values)
+        shaped = np.abs(values)
+        np.log1p(shaped, out=shaped)
+        return np.copysign(shaped, values, out=shaped)
     return values
 
 

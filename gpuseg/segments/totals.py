@@ -51,17 +51,19 @@ def segment_sums(
     order of the profiles.
     """
     sums, n_known = np.zeros((len(names), n_segments)), np.zeros((len(names), n_segments), np.int64)
-    everyone = np.bincount(labels, minlength=n_segments)
+    places = labels.astype(np.intp)
+    everyone = np.bincount(places, minlength=n_segments)
     for position, name in enumerate(names):
         values = feature_values(table, name)
         if pa.types.is_floating(table.schema.field(name).type):
-            values = np.rint(values * _MILLION)
+            values *= _MILLION
+            np.rint(values, out=values)
         if table[name].null_count:
             known = ~np.isnan(values)
-            sums[position] = np.bincount(labels[known], weights=values[known], minlength=n_segments)
-            n_known[position] = np.bincount(labels[known], minlength=n_segments)
+            sums[position] = np.bincount(places[known], weights=values[known], minlength=n_segments)
+            n_known[position] = np.bincount(places[known], minlength=n_segments)
         else:
-            sums[position] = np.bincount(labels, weights=values, minlength=n_segments)
+            sums[position] = np.bincount(places, weights=values, minlength=n_segments)
             n_known[position] = everyone
     return sums, n_known
 

@@ -57,7 +57,7 @@ def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Seq
     spans = _spans(events, sources)
     tables = {f"{kind.name}.cells": _cell_table(kind, cells, profiles, names)}
     if kind.has_orders:
-        tables[f"{kind.name}.orders"] = _order_table(events, spans, ranks, profiles)
+        tables[f"{kind.name}.orders"] = _order_table(events, spans, ranks, profiles, day, at_us)
     if kind.sessions is not None:
         found = {name: rank for rank, name in enumerate(names.to_pylist())}
         classes = [found.get(name, -1) for name in kind.class_order]
@@ -152,10 +152,12 @@ def _order_table(
     spans: Mapping[str, slice],
     ranks: npt.NDArray[np.int32],
     profiles: pa.Array,
+    day: npt.NDArray[np.int32],
+    at_us: npt.NDArray[np.int64],
 ) -> pa.Table:
     pieces = []
     for number, (source, span) in enumerate(spans.items()):
-        pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number))
+        pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number, day[span], at_us[span]))
     rank = np.concatenate([as_numpy(piece["rank"]) for piece in pieces])
     merged = pa.concat_tables(pieces, promote_options="permissive")
     if len(pieces) > 1:
@@ -168,9 +170,15 @@ def _order_table(
     return pa.table(columns)
 
 
-def _orders_of(table: pa.Table, ranks: npt.NDArray[np.int32], n_profiles: int, source: int) -> list[pa.Table]:
+def _orders_of(
+    table: pa.Table,
+    ranks: npt.NDArray[np.int32],
+    n_profiles: int,
+    source: int,
+    day: npt.NDArray[np.int32],
+    at_us: npt.NDArray[np.int64],
+) -> list[pa.Table]:
     """Orders of one source: those with an id, then those that are a distinct time."""
-    day, at_us = as_numpy(table["day"]), as_numpy(table["at_us"])
     if "order_id" not in table.column_names:
         return [_distinct_table(ranks, n_profiles, at_us, day, source, None)]
     ids = table["order_id"].combine_chunks()

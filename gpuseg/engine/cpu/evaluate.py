@@ -1,15 +1,15 @@
 """Feature expressions on the CPU: one compiled pass over each state table, then float64 arithmetic."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeAlias
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
+from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of, frozen
+from gpuseg.engine.cpu import windows
 from gpuseg.engine.cpu.attributes import Value, attribute_values
 from gpuseg.engine.cpu.ranks import rank_ids, sorted_runs
 from gpuseg.engine.expression import (
@@ -19,6 +19,7 @@ from gpuseg.engine.expression import (
     Attribute,
     Constant,
     Expression,
+    Operation,
     Reduction,
     SquareRoot,
     attributes_of,
@@ -26,16 +27,6 @@ from gpuseg.engine.expression import (
     reductions_of,
 )
 
-_SUM, _COUNT, _COUNT_DISTINCT, _MIN, _MAX, _SQUARED_GAPS = range(6)
-_CODES = {
-    "sum": _SUM,
-    "count": _COUNT,
-    "count_distinct": _COUNT_DISTINCT,
-    "min": _MIN,
-    "max": _MAX,
-    "sum_squared_gaps": _SQUARED_GAPS,
-}
-_NEVER = np.int64(-(2**62))
 ColumnKey: TypeAlias = tuple[str, int | None, int]
 
 
@@ -61,10 +52,7 @@ def evaluate_features(state: Mapping[str, pa.Table], features: Mapping[str, Expr
     for name in dict.fromkeys(reduction.table for reduction in reductions):
         wanted = [reduction for reduction in reductions if reduction.table == name]
         values = _reduce_table(state[name], runs[name], wanted)
-        reduced |= {
-            reduction: _spread(value, places[name], len(profiles), reduction)
-            for reduction, value in zip(wanted, values, strict=True)
-        }
+        reduced |= {r: _spread(values[r], places[name], len(profiles), r) for r in wanted}
     columns = {"profile_id": profiles}
     for feature, expression in features.items():
         value = _compute(expression, reduced)
@@ -87,62 +75,99 @@ def _universe(state: Mapping[str, pa.Table]) -> tuple[Any, dict[str, Any], dict[
 
 
 def _reduce_table(
-    table: pa.Table, runs: npt.NDArray[np.int64], reductions: list[Reduction]
-) -> list[npt.NDArray[np.int64]]:
+    table: pa.Table, runs: npt.NDArray[np.int64], reductions: Sequence[Reduction]
+) -> dict[Expression, npt.NDArray[np.int64]]:
     """Values of each reduction, shape (n_profiles of the table,)."""
-    columns = {key: position for position, key in enumerate(_columns_of(reductions))}
-    data = [_weighted(table, *key) for key in columns]
-    slots, category = _category_slots(table, reductions)
-    plain = [r for r in reductions if r.category is None]
-    by_category = [r for r in reductions if r.category is not None]
+    slots, slot_of_row = _category_slots(table, reductions)
     day = as_numpy(table["day"])
-    out = np.empty((len(plain), runs.size - 1), np.int64)
-    operations = np.array([_CODES[r.operation] for r in plain], np.int64)
-    sources = np.array([columns.get(_key_of(r), 0) for r in plain], np.int64)
-    since = np.array([_NEVER if r.since_day is None else r.since_day for r in plain], np.int64)
-    stacked = np.stack(data) if data else np.empty((1, 0), np.int64)
-    # Only such tables promise to be in order of days; the others are searched whole for the rows of a window.
-    by_day = any(r.operation in ("count_distinct", "sum_squared_gaps") for r in plain)
-    _reduce(runs, day, stacked, operations, sources, since, by_day, out)
-    values = dict(zip(plain, out, strict=True))
-    for (operation, key, since_day), group in _grouped(by_category).items():
-        if operation not in ("sum", "count"):
-            raise ValueError(f"{operation} of one category is not a reduction of the state")
-        weights = data[columns[key]] if operation == "sum" else np.ones(day.size, np.int64)
-        sums = np.zeros((len(slots), runs.size - 1), np.int64)
-        bound = _NEVER if since_day is None else np.int64(since_day)
-        _sum_by_category(runs, day, category, weights, bound, sums)
-        values |= {reduction: sums[slots[reduction.category]] for reduction in group}
-    return [values[reduction] for reduction in reductions]
+    # Only such tables promise to be in order of days.
+    by_day = any(r.operation in ("count_distinct", "sum_squared_gaps") for r in reductions)
+    values: dict[Expression, npt.NDArray[np.int64]] = {}
+    starts: dict[tuple[int, ...], npt.NDArray[np.int64]] = {}
+    for (operation, key, by_category), group in _grouped(reductions).items():
+        column = _weighted(table, *key) if operation in ("sum", "min", "max") else None
+        since = tuple(sorted({_since(r) for r in group}, reverse=True))
+        if by_category:
+            if operation not in ("sum", "count"):
+                raise ValueError(f"{operation} of one category is not a reduction of the state")
+            weights = frozen(np.ones(day.size, np.int64)) if column is None else column
+            for bound in since:
+                found = windows.sums_by_slot(runs, day, slot_of_row, weights, bound, len(slots))
+                values |= {r: found[slots[r.category]] for r in group if _since(r) == bound}
+        else:
+            if not by_day:
+                found = _of_all_rows(operation, runs, day, frozen(np.array(since)), column)
+            else:
+                if since not in starts:
+                    starts[since] = windows.first_rows(runs, day, frozen(np.array(since)))
+                found = _of_ordered_rows(operation, runs, day, starts[since], column)
+            values |= {r: found[since.index(_since(r))] for r in group}
+    return values
 
 
-def _key_of(reduction: Reduction) -> ColumnKey:
-    return reduction.column, reduction.half_life_days, reduction.as_of_day
+def _of_all_rows(
+    operation: Operation,
+    runs: npt.NDArray[np.int64],
+    day: npt.NDArray[np.int32],
+    since: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64] | None,
+) -> npt.NDArray[np.int64]:
+    """One operation over several windows, shape (n_windows, n_profiles), where rows are in any order."""
+    match operation:
+        case "count":
+            return windows.counts_since(runs, day, since)
+        case "sum":
+            return windows.sums_since(runs, day, since, column)
+        case _:
+            return windows.extremes_since(runs, day, since, column, 1 if operation == "max" else -1)
 
 
-def _columns_of(reductions: Iterable[Reduction]) -> list[ColumnKey]:
-    return list(dict.fromkeys(_key_of(r) for r in reductions if r.operation in ("sum", "min", "max")))
+def _of_ordered_rows(
+    operation: Operation,
+    runs: npt.NDArray[np.int64],
+    day: npt.NDArray[np.int32],
+    starts: npt.NDArray[np.int64],
+    column: npt.NDArray[np.int64] | None,
+) -> npt.NDArray[np.int64]:
+    """The same where they are in order of days, from the first row of each window."""
+    match operation:
+        case "count":
+            return runs[1:] - starts
+        case "sum":
+            return windows.sums(runs, starts, column)
+        case "count_distinct":
+            return windows.distinct_days(runs, starts, day)
+        case "sum_squared_gaps":
+            return windows.squared_gaps(runs, starts, day)
+        case _:
+            return windows.extremes(runs, starts, column, 1 if operation == "max" else -1)
+
+
+def _since(reduction: Reduction) -> int:
+    return int(windows.NEVER) if reduction.since_day is None else reduction.since_day
 
 
 def _weighted(table: pa.Table, column: str, half_life_days: int | None, as_of_day: int) -> npt.NDArray[np.int64]:
     """A column as int64, each row times the weight of its age where it decays."""
     values = as_numpy(table[column]).astype(np.int64, copy=False)
     if half_life_days is None:
-        return values
+        return frozen(values)
     ages = np.maximum(as_of_day - 1 - as_numpy(table["day"]), 0)
     weights = np.rint(DECAY_UNIT * np.exp2(-np.arange(int(ages.max(initial=0)) + 1) / half_life_days))
-    return values * weights.astype(np.int64).take(ages)
+    return frozen(values * weights.astype(np.int64).take(ages))
 
 
-def _grouped(reductions: list[Reduction]) -> dict[tuple[str, ColumnKey, int | None], list[Reduction]]:
-    groups: dict[tuple[str, ColumnKey, int | None], list[Reduction]] = {}
+def _grouped(reductions: Iterable[Reduction]) -> dict[tuple[Operation, ColumnKey, bool], list[Reduction]]:
+    """Reductions that differ in nothing but their window and, where they have one, their category."""
+    groups: dict[tuple[Operation, ColumnKey, bool], list[Reduction]] = {}
     for r in reductions:
-        groups.setdefault((r.operation, _key_of(r), r.since_day), []).append(r)
+        key = (r.column, r.half_life_days, r.as_of_day)
+        groups.setdefault((r.operation, key, r.category is not None), []).append(r)
     return groups
 
 
 def _category_slots(
-    table: pa.Table, reductions: list[Reduction]
+    table: pa.Table, reductions: Sequence[Reduction]
 ) -> tuple[dict[str | None, int], npt.NDArray[np.int32]]:
     """A slot for each category that is asked for, and the slot of each row, -1 for none."""
     names = dict.fromkeys(r.category for r in reductions if r.category is not None)
@@ -160,70 +185,18 @@ def _category_slots(
     return slots, slot_of_code.take(codes)
 
 
-@nb.njit(cache=True, nogil=True)
-def _reduce(runs, day, columns, operations, sources, since, by_day, out):  # type: ignore[no-untyped-def]
-    for profile in range(runs.size - 1):
-        first, high = runs[profile], runs[profile + 1]
-        for r in range(operations.size):
-            column = columns[sources[r]]
-            bound = since[r]
-            low = first
-            if by_day and bound != _NEVER:
-                low = high
-                while low > first and day[low - 1] >= bound:
-                    low -= 1
-            value = np.int64(0)
-            if operations[r] == _SUM:
-                for row in range(low, high):
-                    value += column[row] if day[row] >= bound else 0
-            elif operations[r] == _COUNT:
-                for row in range(low, high):
-                    value += 1 if day[row] >= bound else 0
-            elif operations[r] == _MIN or operations[r] == _MAX:
-                # The extreme of nothing is marked, and becomes null.
-                value = _NEVER
-                for row in range(low, high):
-                    found = column[row]
-                    better = found < value if operations[r] == _MIN else found > value
-                    if day[row] >= bound and (value == _NEVER or better):
-                        value = found
-            else:
-                value = _over_days(day, low, high, operations[r])
-            out[r, profile] = value
-
-
-@nb.njit(nogil=True)
-def _over_days(day, start, high, operation):  # type: ignore[no-untyped-def]
-    """Number of distinct days, or the sum of squares of the gaps between them."""
-    value = np.int64(1 if operation == _COUNT_DISTINCT and start < high else 0)
-    for row in range(start + 1, high):
-        gap = np.int64(day[row]) - np.int64(day[row - 1])
-        if gap:
-            value += 1 if operation == _COUNT_DISTINCT else gap * gap
-    return value
-
-
-@nb.njit(cache=True, nogil=True)
-def _sum_by_category(runs, day, category, weights, bound, out):  # type: ignore[no-untyped-def]
-    for profile in range(runs.size - 1):
-        for row in range(runs[profile], runs[profile + 1]):
-            slot = category[row]
-            if slot >= 0 and day[row] >= bound:
-                out[slot, profile] += weights[row]
-
-
 def _spread(
     values: npt.NDArray[np.int64], places: npt.NDArray[Any] | None, n_profiles: int, reduction: Reduction
 ) -> Value:
     """Values of a table's profiles at their places among all profiles; empty sums are 0, empty extremes null."""
     extreme = reduction.operation in ("min", "max")
     if places is not None:
-        wide = np.full(n_profiles, _NEVER if extreme else 0, np.int64)
+        wide = np.full(n_profiles, windows.NEVER if extreme else 0, np.int64)
         wide[places] = values
         values = wide
     if not extreme:
         return Value(values)
-    null = values == _NEVER
+    null = values == windows.NEVER
     return Value(np.where(null, 0, values), null) if null.any() else Value(values)
 
 

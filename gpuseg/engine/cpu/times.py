@@ -6,6 +6,8 @@ import numpy.typing as npt
 
 from gpuseg.vocabulary import DAY_US
 
+_MOST_COUNTED = 16
+
 
 @nb.njit(cache=True, nogil=True)
 def localize(
@@ -53,14 +55,18 @@ def local_days(
 ) -> npt.NDArray[np.int32]:
     """Epoch day of each instant in a zone."""
     out = np.empty(at_us.size, np.int32)
-    n_transitions = transitions_us.size
-    low, high, offset = np.int64(1), np.int64(0), np.int64(0)
+    if not at_us.size:
+        return out
+    # Few clock changes lie between the first and the last instant; counting those passed beats a search.
+    first = np.searchsorted(transitions_us, at_us.min(), side="right")
+    last = np.searchsorted(transitions_us, at_us.max(), side="right")
     for row in range(at_us.size):
         at = at_us[row]
-        if not low <= at < high:
-            index = np.searchsorted(transitions_us, at, side="right") if n_transitions else 0
-            low = transitions_us[index - 1] if index > 0 else np.int64(-(2**62))
-            high = transitions_us[index] if index < n_transitions else np.int64(2**62)
-            offset = offsets_us[index]
-        out[row] = (at + offset) // DAY_US
+        index = first
+        if last - first <= _MOST_COUNTED:
+            for transition in range(first, last):
+                index += at >= transitions_us[transition]
+        else:
+            index += np.searchsorted(transitions_us[first:last], at, side="right")
+        out[row] = (at + offsets_us[index]) // DAY_US
     return out
