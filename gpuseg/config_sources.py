@@ -8,6 +8,45 @@ from gpuseg.config_messages import nearest
 from gpuseg.config_parts import PositiveInt, Section, known_zone
 from gpuseg.vocabulary import KINDS, SOURCE_KINDS
 
+CLEAR_YES = [
+    "true",
+    "t",
+    "yes",
+    "y",
+    "1",
+    "1.0",
+    "granted",
+    "opt_in",
+    "opt-in",
+    "optin",
+    "opted_in",
+    "opted-in",
+    "consent",
+    "consented",
+]
+CLEAR_NO = [
+    "false",
+    "f",
+    "no",
+    "n",
+    "0",
+    "0.0",
+    "denied",
+    "declined",
+    "refused",
+    "rejected",
+    "withdrawn",
+    "revoked",
+    "opt_out",
+    "opt-out",
+    "optout",
+    "opted_out",
+    "opted-out",
+    "none",
+    "null",
+    "nan",
+]
+
 
 class IdentitySection(Section):
     """A table that says which profile each key of a source belongs to."""
@@ -36,6 +75,9 @@ class SourceSection(Section):
     identity: IdentitySection | None = Field(None, description="Map from this source's keys to profile ids.")
     consent_column: str | None = Field(
         None, min_length=1, description="Column that says yes where a row may be used; in a crm source, the profile."
+    )
+    consent_yes: list[str] | None = Field(
+        None, min_length=1, description="Further words of the consent column that say yes, such as `ja`."
     )
     consent_unknown: Literal["refuse", "use"] | None = Field(
         None,
@@ -91,6 +133,21 @@ class SourceSection(Section):
     def tells_consent(self) -> bool:
         """Whether the source speaks for profiles: a crm source without a time that has a consent column."""
         return self.consent_column is not None and KINDS[self.event_kind].has_attributes
+
+    @property
+    def consent_words(self) -> dict[str, bool]:
+        """Words in lower case (casefold) without the space around them, and whether they are a clear yes or no."""
+        own = [word.strip().casefold() for word in self.consent_yes or ()]
+        return {**dict.fromkeys(CLEAR_NO, False), **dict.fromkeys([*CLEAR_YES, *own], True)}
+
+    @model_validator(mode="after")
+    def _says_yes(self) -> "SourceSection":
+        if self.consent_yes is not None and self.consent_column is None:
+            raise ValueError("consent_yes: needs a consent_column")
+        for word in self.consent_yes or ():
+            if not word.strip() or word.strip().casefold() in CLEAR_NO:
+                raise ValueError(f"consent_yes: {word!r} is no yes")
+        return self
 
     @model_validator(mode="after")
     def _consents(self) -> "SourceSection":

@@ -68,6 +68,7 @@ def test_defaults_of_every_section():
                 "events": {},
                 "identity": None,
                 "consent_column": None,
+                "consent_yes": None,
                 "consent_unknown": None,
                 "retention_days": None,
                 "max_age_days": None,

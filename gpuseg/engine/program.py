@@ -104,6 +104,8 @@ class ReadPlan:
     consent : ConsentRule or None
         Whose rows may be used. None where no source of attributes has a consent column, and while such a source is
         read for what it says: then `CONSENT` is a column of its rows, no filter.
+    consent_words : mapping of str to bool
+        Words, casefolded, that are a clear yes or a clear no; every other one is a no and counted.
     consent_unknown : {"refuse", "use"}
         What becomes of profiles that this source of attributes with a consent column does not know.
     """
@@ -127,6 +129,7 @@ class ReadPlan:
     quarantine: bool = False
     identity: Any = None
     consent: ConsentRule | None = None
+    consent_words: Mapping[str, bool] = field(default_factory=dict)
     consent_unknown: Literal["refuse", "use"] = "refuse"
 
     @property
@@ -151,6 +154,7 @@ class Tally:
     rows_after_as_of: int = 0
     rows_past_retention: int = 0
     rows_without_consent: int = 0
+    consents_unclear: int = 0
     rows_unmatched: int = 0
     rows_duplicate: int = 0
     rows_quarantined: int = 0

@@ -133,6 +133,7 @@ def _read_plan(
         words=dict(section.events),
         oldest_day=None if section.retention_days is None else as_of_day - section.retention_days,
         quarantine=config.quality.on_bad == "quarantine",
+        consent_words=section.consent_words,
         consent_unknown=section.consent_unknown or "refuse",
     )
 

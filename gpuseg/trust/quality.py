@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gpuseg.config import Config
+from gpuseg.config_sources import CLEAR_YES, SourceSection
 from gpuseg.features.algebra import EPOCH
 from gpuseg.sources.ingest import Ingested
 from gpuseg.sources.plan import Plans
@@ -29,6 +30,7 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
                 "rows_used": tally.rows_used,
                 "rows_after_as_of": tally.rows_after_as_of,
                 "rows_without_consent": tally.rows_without_consent,
+                "consents_unclear": tally.consents_unclear,
                 "rows_past_retention": tally.rows_past_retention,
                 "rows_unmatched": tally.rows_unmatched,
                 "rows_duplicate": tally.rows_duplicate,
@@ -54,6 +56,8 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
         for words, count in left_out(tally):
             if count:
                 warnings.append(f"{section.name}: {count} rows {words} were left out")
+        if tally.consents_unclear:
+            warnings.append(_unclear(section, tally.consents_unclear))
         warnings += [_same_files(section.name, group) for group in found.same_files.get(section.name, ())]
         if tally.rows_duplicate:
             done = "were left out" if config.quality.dedupe else "were counted again"
@@ -81,6 +85,15 @@ def _same_files(source: str, group: Sequence[str]) -> str:
     first, second, *others = (Path(file).relative_to(folder).as_posix() for file in group)
     more = f" and {len(others)} more" if others else ""
     return f"{source}: the files {first} and {second}{more} hold the same bytes; remove all but one"
+
+
+def _unclear(section: SourceSection, count: int) -> str:
+    """Never the values themselves: they are somebody's."""
+    known = ", ".join([*CLEAR_YES, *(section.consent_yes or ())])
+    return (
+        f"{section.name}: {count:,} values of {section.consent_column} are neither a clear yes nor a clear no and "
+        f"count as no; clear yes: {known}; consent_yes adds words"
+    )
 
 
 def _without_record(config: Config, found: Ingested) -> list[str]:

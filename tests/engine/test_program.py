@@ -47,6 +47,7 @@ def test_tallies_add_up():
         "rows_after_as_of": 1,
         "rows_past_retention": 8,
         "rows_without_consent": 7,
+        "consents_unclear": 0,
         "rows_unmatched": 9,
         "rows_duplicate": 10,
         "rows_quarantined": 11,

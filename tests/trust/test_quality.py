@@ -125,6 +125,7 @@ def test_what_was_read_used_left_out_rounded_and_shifted(run):
         "rows_used": 4,
         "rows_after_as_of": 1,
         "rows_without_consent": 0,
+        "consents_unclear": 0,
         "rows_past_retention": 0,
         "rows_unmatched": 0,
         "rows_duplicate": 0,

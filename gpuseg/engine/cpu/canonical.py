@@ -73,8 +73,10 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
         If a column has a type that cannot hold what it should.
     """
     rows = Rows(chunk, chunk.table, None, find_all=plan.quarantine)
+    unclear = 0
     if CONSENT in plan.columns and not _is_asked(plan):
-        rows = _kept(rows, has_consent(rows))
+        consent, unclear = has_consent(rows, plan.consent_words)
+        rows = _kept(rows, consent)
     rows, refused = _of_consenting(rows, plan)
     without_consent = chunk.table.num_rows - rows.table.num_rows
     rejected: list[pa.Table] = []
@@ -89,7 +91,7 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
             rows = _kept(rows, ~np.isin(places, bad.rows, assume_unique=True))
             continue
         tally.rows_read = chunk.table.num_rows
-        tally.rows_without_consent = without_consent
+        tally.rows_without_consent, tally.consents_unclear = without_consent, unclear
         tally.rows_quarantined = sum(table.num_rows for table in rejected)
         columns.refused = refused
         return columns, tally, pa.concat_tables(rejected) if rejected else None
@@ -140,7 +142,7 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
     if kind.has_attributes:
         values |= {name: attribute(rows.table[name]) for name in plan.attributes}
         if _is_asked(plan):
-            values[CONSENT] = has_consent(rows)
+            values[CONSENT], _ = has_consent(rows, plan.consent_words)
     else:
         values |= _measures(rows, kind, plan, tally)
     if plan.order_type is not None:

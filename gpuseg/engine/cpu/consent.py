@@ -1,5 +1,6 @@
 """Who may be looked at: the consent of rows, and that of the profiles that they are about."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
+from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
 from gpuseg.engine.cpu.checks import BadRows, Rows, one_array
 from gpuseg.engine.cpu.hashing import hash_ids
 from gpuseg.engine.cpu.keys import keys
@@ -16,13 +17,18 @@ from gpuseg.engine.profiles import Profiles, profiles_of
 from gpuseg.engine.program import CONSENT, ReadPlan
 from gpuseg.errors import SchemaError
 
-_YES = ("true", "t", "yes", "y", "1", "1.0", "granted", "opt_in", "opt-in", "optin", "opted_in", "consent", "consented")
 _ZEROS = r"^\s*[+-]?0+\s*$"
 _SPELT = r"^\s*\+?(-?)0*([1-9][0-9]*)\s*$"
 
 
-def has_consent(rows: Rows) -> npt.NDArray[np.bool_]:
-    """Where rows say yes; a null or a word that is no clear yes is a no.
+def has_consent(rows: Rows, words: Mapping[str, bool]) -> tuple[npt.NDArray[np.bool_], int]:
+    """Where rows say yes, and how many say neither a clear yes nor a clear no, which is a no.
+
+    Parameters
+    ----------
+    rows : Rows
+    words : mapping of str to bool
+        As of `ReadPlan`. Missing values are a clear no.
 
     Raises
     ------
@@ -31,17 +37,22 @@ def has_consent(rows: Rows) -> npt.NDArray[np.bool_]:
     """
     array = one_array(rows.table[CONSENT])
     if pa.types.is_boolean(array.type):
-        return as_numpy(pc.and_kleene(array, array.is_valid()))
+        return as_numpy(pc.and_kleene(array, array.is_valid())), 0
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     try:
-        words = pc.utf8_lower(pc.utf8_trim_whitespace(array.cast(pa.string())))
+        coded = array.cast(pa.string()).dictionary_encode()
     except pa.ArrowException:
         raise SchemaError(
             f"{rows.chunk.source}: {rows.chunk.file}, column {rows.chunk.names[CONSENT]!r}: the type is {array.type}, "
             "but consent needs booleans, integers or text"
         ) from None
-    return as_numpy(pc.is_in(words, value_set=text_arrow(_YES)))
+    said = [text.strip().casefold() for text in coded.dictionary.to_pylist()]
+    codes = codes_of(coded)
+    # The entry at the end is where code -1, a missing value, leads.
+    yes = np.array([*(words.get(word, False) for word in said), False])
+    unclear = np.array([*(bool(word) and word not in words for word in said), False])
+    return yes[codes], int(np.count_nonzero(unclear[codes]))
 
 
 def profiles_in(rows: Rows, plan: ReadPlan) -> Profiles:
