@@ -8,44 +8,11 @@ from gpuseg.config_messages import nearest
 from gpuseg.config_parts import PositiveInt, Section, known_zone
 from gpuseg.vocabulary import KINDS, SOURCE_KINDS
 
-CLEAR_YES = [
-    "true",
-    "t",
-    "yes",
-    "y",
-    "1",
-    "1.0",
-    "granted",
-    "opt_in",
-    "opt-in",
-    "optin",
-    "opted_in",
-    "opted-in",
-    "consent",
-    "consented",
-]
-CLEAR_NO = [
-    "false",
-    "f",
-    "no",
-    "n",
-    "0",
-    "0.0",
-    "denied",
-    "declined",
-    "refused",
-    "rejected",
-    "withdrawn",
-    "revoked",
-    "opt_out",
-    "opt-out",
-    "optout",
-    "opted_out",
-    "opted-out",
-    "none",
-    "null",
-    "nan",
-]
+_OPTED_IN = ("opt_in", "opt-in", "optin", "opted_in", "opted-in")
+_OPTED_OUT = ("opt_out", "opt-out", "optout", "opted_out", "opted-out")
+_TAKEN_BACK = ("denied", "declined", "refused", "rejected", "withdrawn", "revoked")
+CLEAR_YES = ("true", "t", "yes", "y", "1", "1.0", "granted", *_OPTED_IN, "consent", "consented")
+CLEAR_NO = ("false", "f", "no", "n", "0", "0.0", *_TAKEN_BACK, *_OPTED_OUT, "none", "null", "nan")
 
 
 class IdentitySection(Section):

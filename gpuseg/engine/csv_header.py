@@ -23,11 +23,15 @@ def csv_header(path: str, source: str) -> list[str]:
         refuse_other_format(start, "CSV", path, source)
         if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b'{"', b"[{")):
             raise SchemaError(f"{source}: {path}: is JSON, not CSV; set format: jsonl")
-        text = io.TextIOWrapper(io.BufferedReader(_Prefixed(start, handle)), encoding="utf-8-sig", newline="")
+        text = io.TextIOWrapper(
+            io.BufferedReader(_Prefixed(start, handle)), encoding="utf-8-sig", errors="surrogateescape", newline=""
+        )
         try:
             header = next((row for row in csv.reader(text) if row), [])
         except csv.Error:
             raise SchemaError(f"{source}: {path}: its first line cannot be read as a CSV header") from None
+        # Only the header must be text here; which row is not, the reading says.
+        "".join(header).encode(errors="surrogateescape").decode()
     if not header:
         raise SchemaError(f"{source}: {path}: the file is empty; a CSV file starts with a header line")
     _check(header, path, source)

@@ -135,17 +135,22 @@ def json_columns(path: str, source: str, wanted: Collection[str]) -> list[str] |
     Raises
     ------
     SchemaError
-        If one of the first lines holds no object; names the row.
+        If none of the first lines holds an object; names the first row.
     """
     counts: Counter[str] = Counter()
     nested: set[str] = set()
     missing = set(wanted)
     n_rows = 0
+    wrong: SchemaError | None = None
     for block in line_blocks(path, source):
         if not n_rows:
             for line in lines_of(block)[:_PEEKED_LINES]:
                 n_rows += 1
-                pairs = _peeked(line, path, source, n_rows)
+                try:
+                    pairs = parsed_line(line)
+                except BadLineError as error:
+                    wrong = wrong or SchemaError(f"{source}: {path}, row {n_rows}: {error}")
+                    continue
                 counts.update({name for name, _ in pairs})
                 nested |= {name for name, value in pairs if isinstance(value, list)}
             missing -= counts.keys()
@@ -154,17 +159,13 @@ def json_columns(path: str, source: str, wanted: Collection[str]) -> list[str] |
             break
     if not n_rows:
         return None
+    # Where other lines hold objects, the reading names this one, or sets it apart.
+    if wrong is not None and not counts:
+        raise wrong
     found = [name for name in wanted if name not in missing]
     # A name that stands on one line alone may be somebody's id, so it is not shown.
     shown = [name for name, count in counts.items() if count > 1 or (n_rows == 1 and found)]
     return found + [name for name in shown if name not in found and name not in nested]
-
-
-def _peeked(line: bytes, path: str, source: str, row: int) -> Pairs:
-    try:
-        return parsed_line(line)
-    except BadLineError as error:
-        raise SchemaError(f"{source}: {path}, row {row}: {error}") from None
 
 
 def _named(block: bytes, names: set[str]) -> set[str]:

@@ -21,6 +21,9 @@ IdType = Literal["int64", "text"]
 CONSENT = "\0consent"
 """Column of a plan that says whether a row may be used, under a name that no configuration can give."""
 
+WRONG_REASON, WRONG_COLUMN = "\0reason", "\0wrong"
+"""Columns of raw rows: why a row could not be read, null for all others, and in which column, null for all of it."""
+
 PLACE_FILE, PLACE_ROW = "\0file", "\0row"
 """Columns of a batch of attributes: the place of each row (text and int64)."""
 

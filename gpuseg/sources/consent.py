@@ -79,7 +79,9 @@ def read_consents(reads: Sequence[ReadPlan], engine: Engine) -> Consents:
     kind = pa.int64() if tables[0].id_type == "int64" else pa.large_string()
     for plan in tables:
         agreeing: list[pa.Array] = []
-        columns = {name: plan.columns[name] for name in ("profile_id", CONSENT)}
+        # Where rows may be set apart for what another column holds, all columns are read: such a row says no yes.
+        whole = plan.quarantine and plan.format in ("csv", "jsonl")
+        columns = dict(plan.columns) if whole else {name: plan.columns[name] for name in ("profile_id", CONSENT)}
         for batch in engine.device.scan(replace(plan, columns=columns)):
             rows, _ = engine.device.partition_to_host(batch, 1)
             says, ids = rows[CONSENT], rows["profile_id"]

@@ -58,6 +58,11 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
                 warnings.append(f"{section.name}: {count} rows {words} were left out")
         if tally.consents_unclear:
             warnings.append(_unclear(section, tally.consents_unclear))
+        if section.tells_consent and section.consent_unknown == "use" and tally.rows_quarantined:
+            warnings.append(
+                f"{section.name}: {tally.rows_quarantined} of its rows were set apart, and a refusal that could not be "
+                "read may be among them (consent_unknown: use)"
+            )
         warnings += [_same_files(section.name, group) for group in found.same_files.get(section.name, ())]
         if tally.rows_duplicate:
             done = "were left out" if config.quality.dedupe else "were counted again"

@@ -70,7 +70,7 @@ def failing(tmp_path, config_of):
         (
             "latin.csv",
             (HEADER + GOOD + f"{SENTINEL}é,2017-01-01,1\n").encode("latin-1"),
-            "orders: latin.csv: not UTF-8 text; convert the file to UTF-8",
+            "orders: latin.csv, row 2, column 'profile_id': not UTF-8 text; convert the file to UTF-8",
         ),
         ("wide.csv", (HEADER + GOOD).encode("utf-16"), "orders: wide.csv: not UTF-8 text; convert the file to UTF-8"),
         (

@@ -1,6 +1,6 @@
 """Turns raw columns into canonical integer columns, with every value checked on the way."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,7 +10,8 @@ import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
 from gpuseg.engine.cpu.amounts import known_numbers, minor_amounts
-from gpuseg.engine.cpu.checks import BadRows, RowNumbers, Rows, one_array
+from gpuseg.engine.cpu.apart import kept_rows, rejected_rows, set_apart
+from gpuseg.engine.cpu.checks import BadRows, RowNumbers, Rows
 from gpuseg.engine.cpu.consent import has_consent, profiles_in
 from gpuseg.engine.cpu.instants import event_times
 from gpuseg.engine.cpu.keys import attribute, categories, keys
@@ -18,7 +19,7 @@ from gpuseg.engine.cpu.labels import row_classes
 from gpuseg.engine.cpu.reading import Chunk
 from gpuseg.engine.cpu.sentiment import sentiments
 from gpuseg.engine.cpu.times import local_days
-from gpuseg.engine.program import CONSENT, ReadPlan, Tally
+from gpuseg.engine.program import CONSENT, WRONG_REASON, ReadPlan, Tally
 from gpuseg.errors import InvalidValueError
 from gpuseg.vocabulary import KINDS, Kind, Measure
 
@@ -73,25 +74,29 @@ def canonical_columns(chunk: Chunk, plan: ReadPlan) -> tuple[Columns, Tally, pa.
         If a column has a type that cannot hold what it should.
     """
     rows = Rows(chunk, chunk.table, None, find_all=plan.quarantine)
-    unclear = 0
+    rejected: list[pa.Table] = []
+    rows = set_apart(rows, rejected, plan, whole=True)
+    n_readable, unclear = rows.table.num_rows, 0
     if CONSENT in plan.columns and not _is_asked(plan):
         consent, unclear = has_consent(rows, plan.consent_words)
-        rows = _kept(rows, consent)
+        rows = kept_rows(rows, consent)
     rows, refused = _of_consenting(rows, plan)
-    without_consent = chunk.table.num_rows - rows.table.num_rows
-    rejected: list[pa.Table] = []
+    n_consenting = rows.table.num_rows
+    if not _is_asked(plan):
+        rows = set_apart(rows, rejected, plan, whole=False)
     while True:
         try:
             columns, tally = _converted(rows, plan)
         except BadRows as bad:
             if not plan.quarantine:
                 raise InvalidValueError(str(bad)) from None
-            rejected.append(_rejected(rows, bad, plan))
+            names, reasons = [chunk.names[bad.column]] * len(bad.rows), [bad.reason] * len(bad.rows)
+            rejected.append(rejected_rows(rows, bad.rows, text_arrow(names), text_arrow(reasons), plan))
             places = np.arange(rows.table.num_rows) if rows.places is None else rows.places
-            rows = _kept(rows, ~np.isin(places, bad.rows, assume_unique=True))
+            rows = kept_rows(rows, ~np.isin(places, bad.rows, assume_unique=True))
             continue
         tally.rows_read = chunk.table.num_rows
-        tally.rows_without_consent, tally.consents_unclear = without_consent, unclear
+        tally.rows_without_consent, tally.consents_unclear = n_readable - n_consenting, unclear
         tally.rows_quarantined = sum(table.num_rows for table in rejected)
         columns.refused = refused
         return columns, tally, pa.concat_tables(rejected) if rejected else None
@@ -110,8 +115,8 @@ def _of_consenting(rows: Rows, plan: ReadPlan) -> tuple[Rows, npt.NDArray[Any] |
     found = profiles_in(rows, plan)
     listed = rule.profiles.contains(found)
     if not rule.may_be_used:
-        return _kept(rows, ~listed), None
-    return _kept(rows, listed | ~found.known), np.unique(found.marks[found.known & ~listed])
+        return kept_rows(rows, ~listed), None
+    return kept_rows(rows, listed | ~found.known), np.unique(found.marks[found.known & ~listed])
 
 
 def _converted(rows: Rows, plan: ReadPlan) -> tuple[Columns, Tally]:
@@ -142,7 +147,7 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
     if kind.has_attributes:
         values |= {name: attribute(rows.table[name]) for name in plan.attributes}
         if _is_asked(plan):
-            values[CONSENT], _ = has_consent(rows, plan.consent_words)
+            values[CONSENT] = _clear_yes(rows, plan)
     else:
         values |= _measures(rows, kind, plan, tally)
     if plan.order_type is not None:
@@ -160,6 +165,14 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
     return Columns(values, tally.rows_used, places)
 
 
+def _clear_yes(rows: Rows, plan: ReadPlan) -> npt.NDArray[np.bool_]:
+    """Where rows that are asked for consent say yes; one that will be set apart says no."""
+    says, _ = has_consent(rows, plan.consent_words)
+    if WRONG_REASON not in rows.table.column_names:
+        return says
+    return says & as_numpy(rows.table[WRONG_REASON].is_null())
+
+
 def _in_window(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) -> Rows:
     """Rows before `as_of` that are not older than is retained; fills in `at_us` and `day`."""
     at_us = event_times(rows, plan, tally)
@@ -172,7 +185,7 @@ def _in_window(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally)
         keep &= ~old
     if not keep.all():
         at_us, day = frozen(at_us[keep]), frozen(day[keep])
-        rows = _kept(rows, keep)
+        rows = kept_rows(rows, keep)
     values["at_us"], values["day"] = at_us, day
     return rows
 
@@ -232,44 +245,6 @@ def _identified(values: dict[str, Any], plan: ReadPlan) -> npt.NDArray[np.bool_]
     ids = plan.identity["profile_id"].take(place).combine_chunks()
     values["profile_id"] = as_numpy(ids.fill_null(0)) if pa.types.is_integer(ids.type) else ids
     return known
-
-
-def _kept(rows: Rows, keep: npt.NDArray[np.bool_]) -> Rows:
-    if keep.all():
-        return rows
-    places = np.flatnonzero(keep) if rows.places is None else rows.places[keep]
-    return replace(rows, table=rows.table.filter(as_arrow(keep)), places=places)
-
-
-def _rejected(rows: Rows, bad: BadRows, plan: ReadPlan) -> pa.Table:
-    """What is kept of bad rows, which are places in the chunk."""
-    chunk, places = rows.chunk, bad.rows
-    taken = chunk.table.take(as_arrow(places))
-    columns = {
-        "file": text_arrow([chunk.file] * len(places)),
-        "row": as_arrow(places + chunk.first_row),
-        "column": text_arrow([chunk.names[bad.column]] * len(places)),
-        "reason": text_arrow([bad.reason] * len(places)),
-    }
-    shown = None
-    if plan.consent is not None and plan.consent.may_be_used:
-        # Nobody is known to have agreed to a row that cannot be told whose it is.
-        shown = as_arrow(profiles_in(replace(rows, table=taken), plan).known)
-    for name in taken.column_names:
-        if name != CONSENT:
-            text = _as_text(one_array(taken[name]))
-            columns[f"value_{name}"] = text if shown is None else pc.if_else(shown, text, pa.nulls(1, pa.string())[0])
-    return pa.table(columns)
-
-
-def _as_text(array: pa.Array) -> pa.Array:
-    """Any column as text; Arrow spells out instants that Python's own types cannot hold."""
-    if pa.types.is_dictionary(array.type):
-        array = array.dictionary_decode()
-    try:
-        return array.cast(pa.string())
-    except pa.ArrowException:
-        return pa.array([None if value is None else str(value) for value in array.to_pylist()], pa.string())
 
 
 def _require(rows: Rows, column: str) -> None:

@@ -26,7 +26,7 @@ from gpuseg.engine.json_lines import (
     parsed_line,
 )
 from gpuseg.engine.opening import folder_values
-from gpuseg.engine.program import ReadPlan
+from gpuseg.engine.program import WRONG_COLUMN, WRONG_REASON, ReadPlan
 from gpuseg.errors import InvalidValueError, SchemaError
 from gpuseg.vocabulary import KINDS
 
@@ -64,8 +64,25 @@ class _Want:
     words: str
 
 
+@dataclass(frozen=True)
+class _Problem:
+    """What is wrong with a line, and in which column by the file's name; None for all of it."""
+
+    reason: str
+    column: str | None
+    is_value: bool = False
+
+    def error(self, place: str) -> SchemaError | InvalidValueError:
+        """The error that ends a run."""
+        if self.is_value:
+            return InvalidValueError(f"{place}, column {self.column!r}: {self.reason}")
+        return SchemaError(f"{place}: {self.reason}")
+
+
 def json_tables(plan: ReadPlan, file: str) -> Iterator[pa.Table]:
     """Columns of a plan by the file's names, as text; amounts and other figures are text or exact decimals.
+
+    Under quarantine, `WRONG_REASON` and `WRONG_COLUMN` say what is wrong with lines, which have no value there.
 
     Where a line lacks a column, the value that a folder of the file names holds.
 
@@ -87,6 +104,7 @@ class _Lines:
     """The lines of one file, and where in it the reading stands."""
 
     def __init__(self, plan: ReadPlan, file: str) -> None:
+        self._quarantine = plan.quarantine
         self._place = f"{plan.source}: {file}"
         self._wants: dict[str, list[_Want]] = {}
         for canonical, name in plan.columns.items():
@@ -139,39 +157,61 @@ class _Lines:
 
     def _by_line(self, rows: list[bytes]) -> pa.Table:
         texts: dict[str, list[str]] = {name: [] for name in self._wants}
-        for row, line in enumerate(rows, self._first_row):
-            values = self._values(row, line)
+        problems: dict[int, _Problem] = {}
+        for place, line in enumerate(rows):
+            cells, problem = self._cells(line)
+            if problem is not None:
+                if not self._quarantine:
+                    raise problem.error(f"{self._place}, row {self._first_row + place}")
+                problems[place] = problem
             for name, column in texts.items():
-                value = values.get(name)
                 # An empty text is missing in every format.
-                column.append("" if value is None else self._text(row, name, value))
-        return pa.table({name: text_arrow(column) for name, column in texts.items()})
+                column.append(cells.get(name, ""))
+        columns = {name: text_arrow(column) for name, column in texts.items()}
+        if problems:
+            found = [problems.get(place) for place in range(len(rows))]
+            columns[WRONG_REASON] = pa.array([p and p.reason for p in found], pa.string())
+            columns[WRONG_COLUMN] = pa.array([p and p.column for p in found], pa.string())
+        return pa.table(columns)
 
-    def _values(self, row: int, line: bytes) -> dict[str, Any]:
+    def _cells(self, line: bytes) -> tuple[dict[str, str], _Problem | None]:
+        """The texts of a line, and the first thing that is wrong with it; a wrong value has no text."""
         try:
             pairs = parsed_line(line)
         except BadLineError as error:
-            raise SchemaError(f"{self._place}, row {row}: {error}") from None
-        values = dict(pairs)
+            return {}, _Problem(str(error), None)
+        values, problem = dict(pairs), None
         if len(values) < len(pairs):
             names = [name for name, _ in pairs]
             for name in self._wants:
                 if names.count(name) > 1:
-                    raise SchemaError(f"{self._place}, row {row}: the object names {name!r} more than once")
-        return values
+                    problem = problem or _Problem(f"the object names {name!r} more than once", name)
+                    del values[name]
+        cells = {}
+        for name in self._wants:
+            value = values.get(name)
+            if value is not None:
+                reason = self._why_not(name, value)
+                if reason is None:
+                    cells[name] = _spelt(value)
+                else:
+                    problem = problem or _Problem(reason, name, is_value=True)
+        return cells, problem
 
-    def _text(self, row: int, name: str, value: Any) -> str:
+    def _why_not(self, name: str, value: Any) -> str | None:
         form = type(value)
         for want in self._wants[name]:
             if form not in want.forms:
-                reason = f"the value is {_FORMS[form]}, but {want.column} needs {want.words}"
-                raise InvalidValueError(f"{self._place}, row {row}, column {name!r}: {reason}")
-        if form is bool:
-            return "true" if value else "false"
+                return f"the value is {_FORMS[form]}, but {want.column} needs {want.words}"
         if form is str and not (value.isascii() or _is_text(value)):
-            reason = "the text holds half of a surrogate pair, which is no character"
-            raise InvalidValueError(f"{self._place}, row {row}, column {name!r}: {reason}")
-        return _LONG_EXPONENT.sub(r"\1", value) if form is Fraction else str(value)
+            return "the text holds half of a surrogate pair, which is no character"
+        return None
+
+
+def _spelt(value: Any) -> str:
+    if type(value) is bool:
+        return "true" if value else "false"
+    return _LONG_EXPONENT.sub(r"\1", value) if type(value) is Fraction else str(value)
 
 
 def _want(kind: str, canonical: str) -> _Want:

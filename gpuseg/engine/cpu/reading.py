@@ -13,8 +13,10 @@ from gpuseg.engine.cpu.json_reading import json_tables
 from gpuseg.engine.cpu.raw_columns import plain_column
 from gpuseg.engine.file_schemas import file_schema, plain_type
 from gpuseg.engine.opening import folder_values, opened, readable
-from gpuseg.engine.program import ReadPlan
+from gpuseg.engine.program import WRONG_COLUMN, WRONG_REASON, ReadPlan
 from gpuseg.errors import SchemaError
+
+_WRONG = (WRONG_REASON, WRONG_COLUMN)
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Chunk:
     Parameters
     ----------
     table : pa.Table
-        Columns of the plan; no empty text, no column of Arrow's null type.
+        Columns of the plan; no empty text, no column of Arrow's null type. Under quarantine, `WRONG_REASON` and
+        `WRONG_COLUMN` where rows could not be read.
     source, file : str
         Where the rows come from.
     first_row : int
@@ -76,10 +79,11 @@ def _tables(plan: ReadPlan, file: str) -> Iterator[pa.Table]:
     elif plan.format == "jsonl":
         tables = json_tables(plan, file)
     else:
-        tables = csv_tables(file, plan.source, physical)
+        tables = csv_tables(file, plan.source, physical, quarantine=plan.quarantine)
     folders = folder_values(file) if plan.format != "frame" else {}
     for table in tables:
-        yield pa.table({canonical: _column(table, name, folders) for canonical, name in plan.columns.items()})
+        columns = {canonical: _column(table, name, folders) for canonical, name in plan.columns.items()}
+        yield pa.table(columns | {name: table[name] for name in _WRONG if name in table.column_names})
 
 
 def _column(table: pa.Table, name: str, folders: Mapping[str, str | None]) -> pa.ChunkedArray:
