@@ -13,7 +13,7 @@ from gpuseg.engine.cpu.amounts import known_numbers, minor_amounts
 from gpuseg.engine.cpu.apart import kept_rows, rejected_rows, set_apart
 from gpuseg.engine.cpu.checks import BadRows, RowNumbers, Rows
 from gpuseg.engine.cpu.consent import has_consent, profiles_in
-from gpuseg.engine.cpu.instants import event_times
+from gpuseg.engine.cpu.instants import event_times, wall_times
 from gpuseg.engine.cpu.keys import attribute, categories, keys
 from gpuseg.engine.cpu.labels import row_classes
 from gpuseg.engine.cpu.reading import Chunk
@@ -145,7 +145,7 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
         tally.null_counts[name] = rows.table[name].null_count
     values = {"profile_id": keys(rows, "profile_id", plan.key_type)} | values
     if kind.has_attributes:
-        values |= {name: attribute(rows.table[name]) for name in plan.attributes}
+        values |= {name: _attribute(rows, name, plan) for name in plan.attributes}
         if _is_asked(plan):
             values[CONSENT] = _clear_yes(rows, plan)
     else:
@@ -163,6 +163,14 @@ def _filled(rows: Rows, plan: ReadPlan, values: dict[str, Any], tally: Tally) ->
     if tally.rows_used and not kind.has_attributes:
         tally.first_day, tally.last_day = int(values["day"].min()), int(values["day"].max())
     return Columns(values, tally.rows_used, places)
+
+
+def _attribute(rows: Rows, name: str, plan: ReadPlan) -> pa.Array:
+    """A free column; instants are told by the clocks of the run's zone, as the days of events are."""
+    found = attribute(rows.table[name])
+    if pa.types.is_timestamp(found.type) and found.type.tz is not None:
+        return wall_times(rows, name, found, plan.run_zone)
+    return found
 
 
 def _clear_yes(rows: Rows, plan: ReadPlan) -> npt.NDArray[np.bool_]:

@@ -41,6 +41,26 @@ def event_times(rows: Rows, plan: ReadPlan, tally: Tally) -> npt.NDArray[np.int6
     return frozen(at_us)
 
 
+def wall_times(rows: Rows, column: str, array: pa.Array, zone: ZoneTable) -> pa.Array:
+    """Instants as what the clocks of a zone said, timestamp[us] without a zone; nulls stay.
+
+    Raises
+    ------
+    BadRows
+        If an instant is out of range.
+    """
+    unit = array.type.unit
+    if unit != "ns":
+        kind = pa.timestamp("us", tz=array.type.tz)
+        array = rows.converted(column, array, methodcaller("cast", kind), "the time is out of range")
+    null = as_numpy(array.is_null())
+    nothing = as_arrow(np.zeros(1, np.int64))[0]
+    ticks = as_numpy(pc.if_else(array.is_valid(), array.cast(pa.int64()), nothing))
+    at_us = np.floor_divide(ticks, 1000) if unit == "ns" else ticks
+    at_us = at_us + zone.offsets_us[np.searchsorted(zone.transitions_us, at_us, side="right")]
+    return as_arrow(at_us.astype(np.int64, copy=False), null).cast(pa.timestamp("us"))
+
+
 def _to_us(rows: Rows, array: pa.Array) -> npt.NDArray[np.int64]:
     """Microseconds as stored: nanoseconds are cut off, seconds and days checked for overflow."""
     if pa.types.is_date(array.type):
