@@ -20,7 +20,7 @@ class IdentitySection(Section):
 
     uri: str = Field(min_length=1, description="Path, glob or fsspec URL.")
     format: Literal["auto", "parquet", "csv", "jsonl", "arrow"] = Field("auto", description="As of a source.")
-    key: str = Field("key", min_length=1, description="Column with the source's keys, each once.")
+    key: str = Field("key", min_length=1, description="Column with the source's keys, each of one profile.")
     profile_id: str = Field("profile_id", min_length=1, description="Column with the profile ids.")
 
 

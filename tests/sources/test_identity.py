@@ -97,12 +97,12 @@ def test_numbers_lead_to_numbers_and_to_text(tmp_path):
 @pytest.mark.parametrize(
     ("mapping", "told"),
     [
-        (TEXT + "K0,z\n", "1 rows repeat a key; a key has one profile"),
-        (TEXT + "K0,a\nK1,b\n", "2 rows repeat a key"),
+        (TEXT + "K0,a\nK0,z\n", "map.csv, row 7 and "),
+        (TEXT + "K0,a\nK0,z\n", "map.csv, row 8 give one key two profiles"),
         (TEXT + "K6,\n", "1 keys have no profile id"),
         (TEXT + ",z\n", "row 7, column 'key': the value is missing"),
     ],
-    ids=["two profiles", "twice the same", "no profile", "no key"],
+    ids=["two profiles", "the second", "no profile", "no key"],
 )
 def test_a_map_that_is_not_sound_is_refused(tmp_path, mapping, told, on_bad):
     with pytest.raises(InvalidValueError) as caught:
@@ -110,6 +110,21 @@ def test_a_map_that_is_not_sound_is_refused(tmp_path, mapping, told, on_bad):
     assert told in str(caught.value)
     assert str(caught.value).startswith("orders: ")
     assert not list((tmp_path / "out").glob("v*"))
+
+
+def test_rows_that_say_the_same_again_do_no_harm(tmp_path):
+    (tmp_path / "map-2.csv").write_text(TEXT)
+    done = run(tmp_path, TEXT + "K0,a\nK1,b\nK0,a\n", name="map-1.csv", identity={"uri": str(tmp_path / "map-*.csv")})
+    assert ids(done) == list("abcdef")
+    assert done.quality["sources"][0]["rows_unmatched"] == 0
+
+
+def test_a_contradiction_between_files_names_both(tmp_path):
+    (tmp_path / "map-2.csv").write_text("key,profile_id\nK9,z\nK3,SECRET\n")
+    with pytest.raises(InvalidValueError, match=r"map-1\.csv, row 4 and .*map-2\.csv, row 2 give one") as caught:
+        run(tmp_path, TEXT, name="map-1.csv", identity={"uri": str(tmp_path / "map-*.csv")})
+    assert "SECRET" not in str(caught.value)
+    assert "K3" not in str(caught.value)
 
 
 @pytest.mark.parametrize("bad", ["x", "1.5", "0x1F", "9223372036854775808"])
