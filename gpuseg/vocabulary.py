@@ -30,6 +30,8 @@ class Column:
         Must be in every file of the source, and present and finite in every row.
     least, most : float
         Bounds of a `number`; a value beyond is an error.
+    whole : bool
+        Whether a `number` with a fraction is an error.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Column:
     required: bool = True
     least: float = float("-inf")
     most: float = float("inf")
+    whole: bool = False
 
 
 @dataclass(frozen=True)
@@ -199,7 +202,7 @@ KINDS: dict[str, Kind] = {
                 _PROFILE_ID,
                 Column("at", "time", "when it was given"),
                 Column("rating", "number", "stars or points, the more the better", required=False),
-                Column("nps", "number", "would recommend, 0 to 10", required=False, least=0, most=10),
+                Column("nps", "number", "would recommend, 0 to 10", required=False, least=0, most=10, whole=True),
                 Column("comment", "comment", "free text; only its sentiment is kept", required=False),
             ),
             measures=(

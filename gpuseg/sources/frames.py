@@ -4,6 +4,7 @@ import hashlib
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gpuseg.errors import SchemaError
 
@@ -34,6 +35,18 @@ def frame_table(frame: Any, source: str) -> pa.Table:
     if table is None:
         raise SchemaError(f"{source}: {type(frame).__name__} is no frame; give a pandas, Polars or Arrow table")
     _refuse_doubles(table.column_names, source)
+    return _without_types_of_nothing(table)
+
+
+def _without_types_of_nothing(table: pa.Table) -> pa.Table:
+    """Columns of nothing but nulls and NaN without their type: pandas calls missing words float64."""
+    for place, name in enumerate(table.column_names):
+        column = table[name]
+        n_missing = column.null_count
+        if pa.types.is_floating(column.type) and (not len(column) or n_missing or pc.is_nan(column[0]).as_py()):
+            n_missing = pc.sum(pc.is_null(column, nan_is_null=True)).as_py() or 0
+        if table.num_rows and n_missing == table.num_rows:
+            table = table.set_column(place, name, pa.nulls(table.num_rows))
     return table
 
 

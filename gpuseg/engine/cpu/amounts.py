@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
-from gpuseg.engine.cpu.checks import Rows, is_text, one_array
+from gpuseg.engine.cpu.checks import Rows, is_text, one_array, or_nothing
 from gpuseg.vocabulary import Column
 
 _EXACT = 2**53
@@ -33,11 +33,12 @@ def known_numbers(rows: Rows, column: Column, scale: int) -> tuple[npt.NDArray[n
     Raises
     ------
     BadRows
-        If a figure is infinite, not a number, or out of the column's bounds; NaN counts as missing.
+        If a figure is infinite, not a number, out of the column's bounds, or not whole where it must be; NaN counts as
+        missing.
     SchemaError
         If the column's type cannot hold figures.
     """
-    array = one_array(rows.table[column.name])
+    array = or_nothing(one_array(rows.table[column.name]))
     kind = array.type
     if not (is_text(kind) or pa.types.is_floating(kind) or pa.types.is_integer(kind) or pa.types.is_decimal(kind)):
         raise rows.wrong_type(column.name, kind, _FIGURES)
@@ -54,7 +55,19 @@ def known_numbers(rows: Rows, column: Column, scale: int) -> tuple[npt.NDArray[n
     if beyond.any():
         least, most = (f"{bound:g}" for bound in (column.least, column.most))
         raise rows.bad(np.flatnonzero(beyond & known), column.name, f"the figure is not between {least} and {most}")
+    if column.whole:
+        rows.refuse(known & _broken(array), column.name, "the figure is not a whole number")
     return np.where(known, values, 0), known
+
+
+def _broken(array: pa.Array) -> npt.NDArray[np.bool_]:
+    """Where figures have a fraction."""
+    if pa.types.is_floating(array.type):
+        figures = as_numpy(array).astype(np.float64, copy=False)
+        return np.asarray(figures != np.rint(figures))
+    if pa.types.is_decimal(array.type):
+        return as_numpy(pc.not_equal(pc.round(array), array))
+    return np.zeros(len(array), np.bool_)
 
 
 def _beyond(array: pa.Array, column: Column) -> npt.NDArray[np.bool_]:

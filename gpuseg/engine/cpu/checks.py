@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gpuseg.engine.arrow import as_numpy
 from gpuseg.engine.cpu.reading import Chunk
 from gpuseg.errors import InvalidValueError, SchemaError
 
@@ -126,6 +127,14 @@ def one_array(column: pa.ChunkedArray) -> pa.Array:
     if isinstance(combined, pa.ChunkedArray):
         combined = combined.chunk(0) if combined.num_chunks == 1 else pa.concat_arrays(combined.chunks)
     return combined
+
+
+def or_nothing(array: pa.Array) -> pa.Array:
+    """An array of nothing but nulls and NaN as text without a value, whatever its type; any other as it is."""
+    nothing = array.null_count == len(array)
+    if not nothing and pa.types.is_floating(array.type):
+        nothing = bool(np.isnan(as_numpy(array)).all())
+    return pa.nulls(len(array), pa.string()) if nothing else array
 
 
 def is_text(kind: pa.DataType) -> bool:

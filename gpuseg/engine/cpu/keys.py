@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_numpy
-from gpuseg.engine.cpu.checks import Rows, is_text, one_array
+from gpuseg.engine.cpu.checks import Rows, is_text, one_array, or_nothing
 from gpuseg.engine.program import IdType
 
 _NOT_WHOLE = "not a whole number within int64"
@@ -45,7 +45,7 @@ def attribute(column: pa.ChunkedArray) -> pa.Array:
 
 def categories(rows: Rows, column: str) -> pa.DictionaryArray:
     """Words as a dictionary column; integers and booleans are spelt out."""
-    array = one_array(rows.table[column])
+    array = or_nothing(one_array(rows.table[column]))
     if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
         array = array.cast(pa.string())
     if not is_text(array.type):

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine.arrow import codes_of
-from gpuseg.engine.cpu.checks import Rows, is_text, one_array
+from gpuseg.engine.cpu.checks import Rows, is_text, one_array, or_nothing
 from gpuseg.vocabulary import Kind
 from gpuseg.words import plain_word
 
@@ -63,7 +63,7 @@ def _page_class(url: str, kind: Kind) -> int:
 
 def _by_text(rows: Rows, column: str, sort: Callable[[str], int]) -> npt.NDArray[np.int32]:
     """What `sort` says of the text of each row, -1 for null."""
-    array = one_array(rows.table[column])
+    array = or_nothing(one_array(rows.table[column]))
     if pa.types.is_integer(array.type) or pa.types.is_boolean(array.type):
         array = array.cast(pa.string())
     if not is_text(array.type):

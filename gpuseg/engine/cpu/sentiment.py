@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine.arrow import codes_of
-from gpuseg.engine.cpu.checks import Rows, is_text, one_array
+from gpuseg.engine.cpu.checks import Rows, is_text, one_array, or_nothing
 from gpuseg.errors import ConfigError
 
 _MOST_CHARACTERS = 5_000
@@ -33,7 +33,7 @@ def sentiments(rows: Rows, column: str, scale: int) -> tuple[npt.NDArray[np.int6
     ConfigError
         If the package vaderSentiment is not installed.
     """
-    array = one_array(rows.table[column])
+    array = or_nothing(one_array(rows.table[column]))
     if not is_text(array.type):
         raise rows.wrong_type(column, array.type, "text")
     if not pa.types.is_dictionary(array.type):
