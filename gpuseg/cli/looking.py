@@ -2,7 +2,7 @@
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,16 +13,34 @@ RunPath = Annotated[
 ]
 
 
+def _open(path: Path) -> Any:
+    """The finished run that a path means; of an unfinished one, what is missing and how it goes on."""
+    from gpuseg.errors import IntegrityError
+    from gpuseg.pipeline import STAGE_NAMES
+    from gpuseg.segments.run import open_run
+    from gpuseg.workspace.run_directory import RunDirectory
+    from gpuseg.workspace.version import Version
+
+    pointer = (path / "CURRENT").exists() or (path / "manifest.json").exists()
+    version = None if pointer else Version(path) if (path / ".stages").is_dir() else RunDirectory(path).unfinished()
+    if version is None:
+        return open_run(path)
+    missing = next((name for name in STAGE_NAMES if version.stage(name) is None), STAGE_NAMES[-1])
+    raise IntegrityError(
+        f"{path}: {version.name} is not finished: stage {missing} is missing; "
+        "`gpuseg run --resume CONFIG` with its configuration goes on"
+    )
+
+
 def describe(
     run: RunPath,
     segment: Annotated[int | None, typer.Option("--segment", help="Only this segment.")] = None,
 ) -> None:
     """Show the segment cards."""
     from gpuseg.errors import ConfigError
-    from gpuseg.segments.run import open_run
     from gpuseg.segments.text import card_text, withheld_text
 
-    opened = open_run(run)
+    opened = _open(run)
     content = opened.segments
     cards = content["segments"]
     if segment is not None:
@@ -35,9 +53,10 @@ def describe(
     if console.settings.json:
         print(json.dumps(content | {"segments": cards}, ensure_ascii=False))
         return
-    parts = [card_text(card, content["features"]) for card in cards]
+    parts = [card_text(card, content["value_feature"]) for card in cards]
     if segment is None and content["withheld"]["n_segments"]:
         parts.append(withheld_text(content["withheld"]))
+    parts.append(f"Next, why one profile is where it is: gpuseg explain {run} --profile ID")
     print("\n\n".join(parts))
 
 
@@ -48,9 +67,8 @@ def explain(
     """Say why a profile is in its segment; without --profile, show the rules that tell the segments apart."""
     from gpuseg.segments.reasons import reasons_text
     from gpuseg.segments.rules import rules_text
-    from gpuseg.segments.run import open_run
 
-    opened = open_run(run)
+    opened = _open(run)
     if profile is None:
         content = opened.explanations
         names = dict(enumerate(opened.model.names))
@@ -62,9 +80,9 @@ def explain(
 
 def verify(run: RunPath) -> None:
     """Check every file of a run against its checksum."""
-    from gpuseg.workspace.run_directory import open_version
+    from gpuseg.workspace.version import Version
 
-    version = open_version(run)
+    version = Version(_open(run).path)
     n_files = version.verify()
     console.show(
         f"{version.name}: {n_files} files are as they were committed",

@@ -1,5 +1,6 @@
 """Verbs that run stages."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,7 +26,7 @@ def run(config: ConfigPath, resume: Resume = False, dry_run: DryRun = False) -> 
         plan = preview(checked, fresh=not resume)
         console.show(_plan_text(plan), {"ok": True, **plan})
         return
-    _stages(checked, until=STAGE_NAMES[-1], fresh=not resume)
+    _stages(checked, config, until=STAGE_NAMES[-1], fresh=not resume)
 
 
 def validate(config: ConfigPath) -> None:
@@ -60,7 +61,7 @@ def demo() -> None:
     from gpuseg.pipeline import STAGE_NAMES
 
     config = prepare(Path("runs"))
-    _stages(read_config(config), until=STAGE_NAMES[-1], fresh=True)
+    _stages(read_config(config), config, until=STAGE_NAMES[-1], fresh=True)
     if not console.settings.json:
         print(f"\nTo try other settings, edit {config} and run: gpuseg run {config}")
 
@@ -68,10 +69,10 @@ def demo() -> None:
 def _one(path: Path, stage: str) -> None:
     from gpuseg.config import read_config
 
-    _stages(read_config(path), until=stage, fresh=False)
+    _stages(read_config(path), path, until=stage, fresh=False)
 
 
-def _stages(config: Any, *, until: str, fresh: bool) -> None:
+def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
     from gpuseg.pipeline import STAGE_NAMES, execute
 
     outcome = execute(config, until=until, fresh=fresh, progress=console.progress())
@@ -92,7 +93,7 @@ def _stages(config: Any, *, until: str, fresh: bool) -> None:
     }
     if until != STAGE_NAMES[-1]:
         done = "done" if until in outcome.executed else "already committed, nothing changed"
-        _end(f"{until}: {done} in {outcome.version.path}", content)
+        _end(f"{until}: {done} in {outcome.version.path}\n{_next_step(STAGE_NAMES, until, path)}", content)
         return
     segments = outcome.run.segments
     content["segments"] = [
@@ -102,18 +103,26 @@ def _stages(config: Any, *, until: str, fresh: bool) -> None:
     _end(_result_text(outcome.version.path, segments), content)
 
 
+def _next_step(stages: Sequence[str], done: str, config: Path) -> str:
+    """What to run after a stage that is not the last."""
+    verbs = [name for name in stages[stages.index(done) + 1 :] if name != "explain"]
+    return f"Next: gpuseg {verbs[0]} {config}, or all that is left: gpuseg run --resume {config}"
+
+
 def _end(text: str, content: dict[str, Any]) -> None:
     """Show the result; whoever waits for the exit code learns that rows were set apart."""
     console.show(text, content)
     if content["rows_quarantined"]:
-        console.note(f"{content['rows_quarantined']} bad rows were set apart in {content['path']}/quarantine")
+        n = content["rows_quarantined"]
+        were = "1 bad row was" if n == 1 else f"{n:,} bad rows were"
+        console.note(f"{were} set apart in {content['path']}/quarantine")
         raise typer.Exit(QUARANTINED)
 
 
 def _result_text(folder: Path, segments: dict[str, Any]) -> str:
     from gpuseg.segments.text import withheld_text
 
-    lines = [f"{segments['n_assigned']:,} profiles in {segments['n_segments']} segments"]
+    lines = [f"{_of(segments['n_assigned'], 'profile')} in {_of(segments['n_segments'], 'segment')}"]
     if segments["n_no_data"]:
         lines[0] += f", {segments['n_no_data']:,} without events that the features use"
     width = max((len(card["name"]) for card in segments["segments"]), default=0)
@@ -123,14 +132,21 @@ def _result_text(folder: Path, segments: dict[str, Any]) -> str:
     if segments["withheld"]["n_segments"]:
         lines.append(f"  {withheld_text(segments['withheld'])}")
     lines += [f"Report: {folder / 'report.html'}", f"Assignments: {folder / 'assignments'}"]
+    lines.append(f"Next: open the report, or: gpuseg describe {folder.parent}")
     return "\n".join(lines)
+
+
+def _of(count: int, noun: str) -> str:
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def _plan_text(plan: dict[str, Any]) -> str:
     verb = "Would write" if any(plan["stages"].values()) else "Nothing to do: complete is"
     lines = [f"{verb} {plan['version']} in {plan['out']} on {plan['engine']}"]
     for source in plan["sources"]:
-        lines.append(f"  read {source['name']} ({source['kind']}, {source['format']}): {source['n_files']} files")
-    lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB in all; profiles in {plan['n_buckets']} buckets")
+        lines.append(
+            f"  read {source['name']} ({source['kind']}, {source['format']}): {_of(source['n_files'], 'file')}"
+        )
+    lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB in all; profiles in {_of(plan['n_buckets'], 'bucket')}")
     lines += [f"  {stage}: {'run' if needed else 'take as committed'}" for stage, needed in plan["stages"].items()]
     return "\n".join(lines)

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gpuseg.report import text
+from gpuseg.segments.people import People
 
 _ROWS = {
     "n_files": "Files",
@@ -20,7 +21,11 @@ _ROWS = {
     "times_ambiguous": "Ambiguous clock times",
     "times_nonexistent": "Nonexistent clock times",
 }
-_LABELS = {"n_with_events": "Customers with events", "retention_days": "Days that rows are kept"}
+_LABELS = {
+    "n_with_events": "People with events",
+    "retention_days": "Days that rows are kept",
+    "profiles_without_consent_record": "People without a record of consent",
+}
 # What is shown elsewhere or in words of its own.
 _TOLD = {
     "format",
@@ -37,11 +42,11 @@ _TOLD = {
 _TOLD_OVERALL = {"format", "sources", "n_profiles", "profiles_per_source", "warnings"}
 
 
-def source_view(source: Mapping[str, Any], quality: Mapping[str, Any]) -> dict[str, Any]:
-    """Return one source: its customers, days and rows; keys that this version does not know come last, as they are."""
+def source_view(source: Mapping[str, Any], quality: Mapping[str, Any], people: People) -> dict[str, Any]:
+    """Return one source: its people, days and rows; keys that this version does not know come last, as they are."""
     name = str(source["name"])
     nulls = {str(k): v for k, v in (source.get("null_counts") or {}).items() if v}
-    rows = [("Customers", text.count((quality.get("profiles_per_source") or {}).get(name)))]
+    rows = [(text.capital(people.many), text.count((quality.get("profiles_per_source") or {}).get(name)))]
     days = (("First day", "first_day"), ("Last day", "last_day"))
     rows += [(label, text.day(source[key])) for label, key in days if source.get(key)]
     rows += [(label, text.count(source.get(key))) for key, label in _ROWS.items() if key in source]
@@ -63,7 +68,7 @@ def privacy_rows(quality: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def overall_rows(quality: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return whatever quality.json says of the run as a whole besides customers and warnings."""
+    """Return whatever quality.json says of the run as a whole besides its people and warnings."""
     return list(_others(quality, _TOLD_OVERALL))
 
 

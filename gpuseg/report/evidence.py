@@ -1,5 +1,6 @@
 """Views of why the segments are as they are: their number, rules that tell them apart, plain RFM beside them."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -8,9 +9,25 @@ from markupsafe import Markup
 
 from gpuseg.report import pictures, text
 from gpuseg.report.views import WINDOW, SegmentView
+from gpuseg.segments.people import People
 
 _MOST_RULES = 2
 _MOST_FEATURES = 12
+# The reason for the number of segments, in the words of the method and in those of its readers.
+_PLAIN = (
+    (r" \((?:mean silhouette|prediction strength|stability)[^()]*\)", ""),
+    (
+        r"no number leaves gaps between most of the segments or makes",
+        "{many} shade into each other, and no number makes",
+    ),
+    (r"no number leaves gaps between most of the segments", "{many} shade into each other without clear gaps"),
+    (r"beyond (\d+), more segments are only slightly tighter", r"with more than \1 segments little is gained"),
+    (r"is the largest number of segments that come out again", "is the most segments that come out again"),
+    (r" with gaps between", ", with clear gaps between"),
+    (r"on resampled profiles", "when other {many} are drawn"),
+    (r"on other profiles", "when other {many} are drawn"),
+    (r"\bthe profiles\b", "the {many}"),
+)
 
 
 @dataclass(frozen=True)
@@ -25,12 +42,15 @@ class Measure:
         What it says, and which direction is better.
     places : int
         Decimals.
+    is_drawn : bool
+        Whether a curve of it tells anything by itself; inertia falls with every further segment.
     """
 
     key: str
     label: str
     meaning: str
     places: int = 3
+    is_drawn: bool = True
 
 
 MEASURES = (
@@ -38,23 +58,30 @@ MEASURES = (
     Measure(
         "prediction_strength",
         "Prediction strength",
-        "whether half of the customers predict the other half; higher is better",
+        "whether half of the people predict the other half; higher is better",
     ),
-    Measure("stability", "Stability", "whether other draws of customers give the same segments; higher is better"),
+    Measure("stability", "Stability", "whether other draws of people give the same segments; higher is better"),
     Measure("davies_bouldin", "Davies-Bouldin", "how wide segments are for their distance; lower is better"),
     Measure("calinski_harabasz", "Calinski-Harabasz", "spread between against spread within; higher is better", 0),
-    Measure("inertia", "Inertia", "how far customers lie from the middle of their segment; look for the bend", 0),
+    Measure(
+        "inertia",
+        "Inertia",
+        "how far people lie from the average of their segment",
+        0,
+        is_drawn=False,
+    ),
 )
 
 
-def choice_view(choice: Mapping[str, Any]) -> dict[str, Any]:
-    """Return why there are as many segments as there are: the reason, a curve a measure, and a table of all."""
+def choice_view(choice: Mapping[str, Any], people: People) -> dict[str, Any]:
+    """Return why there are as many segments as there are: in words, and for analysts curves and a table."""
     tried = sorted(choice.get("candidates") or (), key=lambda candidate: int(candidate["segments"]))
     measures = [m for m in MEASURES if any(text.finite(c.get(m.key)) is not None for c in tried)]
+    segments = text.count_of(choice["segments"], "segment")
     return {
-        "automatic": choice.get("requested") == "auto",
-        "segments": text.count_of(choice["segments"], "segment"),
-        "reason": text.sentence(str(choice.get("reason") or "")),
+        "title": f"Why {segments}" if choice.get("requested") == "auto" else f"{segments}, as asked",
+        "reason": text.sentence(_plain_reason(str(choice.get("reason") or ""), people)),
+        "full_reason": text.sentence(str(choice.get("reason") or "")),
         "any_refused": not all(candidate.get("accepted", True) for candidate in tried),
         "curves": [
             {
@@ -63,6 +90,7 @@ def choice_view(choice: Mapping[str, Any]) -> dict[str, Any]:
                 "svg": Markup(pictures.curve(tried, choice, key=measure.key, places=measure.places)),
             }
             for measure in measures
+            if measure.is_drawn
         ],
         "measures": [measure.label for measure in measures],
         "rows": [
@@ -76,6 +104,12 @@ def choice_view(choice: Mapping[str, Any]) -> dict[str, Any]:
             for candidate in tried
         ],
     }
+
+
+def _plain_reason(reason: str, people: People) -> str:
+    for pattern, words in _PLAIN:
+        reason = re.sub(pattern, words.replace("{many}", people.many), reason)
+    return reason
 
 
 def rules_view(explanations: Mapping[str, Any], views: Sequence[SegmentView]) -> dict[str, Any] | None:

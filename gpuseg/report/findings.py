@@ -6,7 +6,9 @@ from typing import Any
 
 from gpuseg.report import text
 from gpuseg.report.views import SegmentView, value_word
-from gpuseg.segments.naming import is_category, pretty
+from gpuseg.segments.figures import is_category, pretty, singular
+from gpuseg.segments.people import CUSTOMERS, People, network, people_of
+from gpuseg.segments.stories import LAST
 
 # Below three points of difference between two shares, or half a standard deviation, there is no headline.
 _NOTABLE_GAP = 0.03
@@ -41,7 +43,7 @@ class Finding:
 def findings(
     segments: Mapping[str, Any], views: Sequence[SegmentView], explanations: Mapping[str, Any] | None = None
 ) -> list[Finding]:
-    """Return the headlines that the numbers support, at most six, about customers first and the method last.
+    """Return the headlines that the numbers support, at most six, about people first and the method last.
 
     Parameters
     ----------
@@ -59,84 +61,87 @@ def findings(
     named = [view for view in views if view.segment_id >= 0]
     if not named:
         return []
-    word = value_word(segments)
-    quiet = _quietest(segments, named)
+    word, people = value_word(segments), people_of(str(feature["name"]) for feature in segments["features"])
+    quiet = _quietest(people, named)
     found = [
-        _most_valuable(named, word),
-        _at_risk(quiet, segments, word),
-        _underspending(named, word, besides=quiet),
-        _largest(named),
-        _tastes(segments, named),
-        _how_sharp(segments, explanations or {}, several=len(named) > 1),
+        _most_valuable(named, word, people),
+        _at_risk(quiet, segments, word, people),
+        _underspending(named, word, people, besides=quiet),
+        _largest(named, people),
+        _tastes(segments, named, people),
+        _how_sharp(segments, explanations or {}, people, several=len(named) > 1),
     ]
     return [finding for finding in found if finding is not None][:_MOST]
 
 
-def _most_valuable(views: Sequence[SegmentView], word: str) -> Finding | None:
+def _most_valuable(views: Sequence[SegmentView], word: str, people: People) -> Finding | None:
     best, worst = _widest(views, sign=1), _widest(views, sign=-1)
     if best is None or worst is None:
         return None
     view, gap = best
     if max(gap, worst[1]) < _NOTABLE_GAP:
-        even = f"Every segment's share of {word} is close to its share of customers."
-        return Finding("Where the value is", ((even, False),), "Value is spread much as customers are.", None)
+        even = f"Every segment's share of {word} is close to its share of {people.many}."
+        return Finding("Where the value is", ((even, False),), f"Value is spread much as {people.many} are.", None)
     if gap < _NOTABLE_GAP:
         return None
-    detail = f"Each is worth {text.times(view.value_ratio)} the average customer." if view.value_ratio else ""
-    return Finding("Where the value is", _brings(view, word, bring=" bring "), detail, view.colour)
+    detail = f"Each is worth {text.times(view.value_ratio)} the average {people.one}." if view.value_ratio else ""
+    return Finding("Where the value is", _brings(view, word, people, bring=" bring "), detail, view.colour)
 
 
-def _largest(views: Sequence[SegmentView]) -> Finding:
+def _largest(views: Sequence[SegmentView], people: People) -> Finding:
     largest = max(views, key=lambda view: view.n_profiles)
     smallest = min(views, key=lambda view: view.n_profiles)
     if len(views) == 1:
         pieces = (" with data fall into one segment, ", False), (largest.short_name, True), (".", False)
-        return Finding("One segment", (("All customers", True), *pieces), "", largest.colour)
+        return Finding("One segment", ((f"All {people.many}", True), *pieces), "", largest.colour)
     sentence = (
         ("The largest group is ", False),
         (largest.short_name, True),
         (": ", False),
-        (text.count_of(largest.n_profiles, "customer"), True),
+        (text.count_of(largest.n_profiles, people.one, people.many), True),
         (f", {text.percent(largest.profile_share)} of all.", False),
     )
     detail = f"The smallest, {smallest.short_name}, has {text.count(smallest.n_profiles)}"
     return Finding("Largest group", sentence, f"{detail} ({text.percent(smallest.profile_share)}).", largest.colour)
 
 
-def _underspending(views: Sequence[SegmentView], word: str, *, besides: SegmentView | None) -> Finding | None:
+def _underspending(
+    views: Sequence[SegmentView], word: str, people: People, *, besides: SegmentView | None
+) -> Finding | None:
     # The quietest segment has a headline of its own.
     worst = _widest([view for view in views if view is not besides], sign=-1)
     if worst is None or worst[1] < _NOTABLE_GAP:
         return None
     view = worst[0]
-    detail = f"Were they like the average customer, they would bring {text.percent(view.profile_share)}."
-    return Finding("Room to grow", _brings(view, word, bring=" bring only "), detail, view.colour)
+    detail = f"Were they like the average {people.one}, they would bring {text.percent(view.profile_share)}."
+    return Finding("Room to grow", _brings(view, word, people, bring=" bring only "), detail, view.colour)
 
 
-def _at_risk(view: SegmentView | None, segments: Mapping[str, Any], word: str) -> Finding | None:
+def _at_risk(view: SegmentView | None, segments: Mapping[str, Any], word: str, people: People) -> Finding | None:
     if view is None:
         return None
-    feature = _recency(segments)
-    unit, name = str(feature.get("unit") or ""), str(feature["name"])
-    own, overall = (_whole(value) for value in (view.figure(name, "median"), feature.get("median")))
+    name = people.absence
+    overall = next((feature.get("mean") for feature in segments["features"] if feature["name"] == name), None)
     sentence = (
         ("The ", False),
         (text.percent(view.profile_share), True),
-        (" of customers in ", False),
+        (f" of {people.many} in ", False),
         (view.short_name, True),
         (" have been away the longest", False),
         (f"; they brought {text.percent(view.value_share)} of {word}." if view.value_share is not None else ".", False),
     )
-    detail = f"Half of them have not bought for {own} {unit} or more; for all customers it is {overall}."
+    last = LAST[name].format(singular(f"{_whole(view.figure(name, 'mean'))} days", "days"))
+    detail = f"On average {last}; for all {people.many} it is {_whole(overall)}."
     return Finding("Quiet or gone", sentence, detail, view.colour)
 
 
-def _tastes(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> Finding | None:
-    """The clearest liking of a segment for a category, if any is clear."""
+def _tastes(segments: Mapping[str, Any], views: Sequence[SegmentView], people: People) -> Finding | None:
+    """The clearest liking of a segment for a category, or for a network where there are none, if any is clear."""
     found = []
     for feature in segments["features"]:
         name, overall = str(feature["name"]), text.finite(feature.get("mean"))
-        if not is_category(name, str(feature.get("unit"))) or not overall:
+        social = people is not CUSTOMERS and name.startswith("share_on_")
+        if not (social or is_category(name, str(feature.get("unit")))) or not overall:
             continue
         for view in views:
             effect, mine = view.figure(name, "effect_size") or 0.0, view.figure(name, "mean") or 0.0
@@ -145,19 +150,27 @@ def _tastes(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> Findin
     if not found:
         return None
     _, _, feature, view = max(found, key=lambda item: item[:2])
-    name, category = str(feature["name"]), pretty(str(feature["name"]).removeprefix("share_"))
+    name = str(feature["name"])
+    social = name.startswith("share_on_")
+    category = network(name.removeprefix("share_on_")) if social else pretty(name.removeprefix("share_"))
+    whole = "what they do on social networks" if social else "what they buy"
     sentence = (
         (view.short_name, True),
         (" stand out for ", False),
         (category, True),
-        (f": {text.percent(view.figure(name, 'mean'))} of what they buy.", False),
+        (f": {text.percent(view.figure(name, 'mean'))} of {whole}.", False),
     )
     return Finding(
-        "What they like", sentence, f"For the average customer it is {text.percent(feature.get('mean'))}.", view.colour
+        "What they like",
+        sentence,
+        f"For the average {people.one} it is {text.percent(feature.get('mean'))}.",
+        view.colour,
     )
 
 
-def _how_sharp(segments: Mapping[str, Any], explanations: Mapping[str, Any], *, several: bool) -> Finding | None:
+def _how_sharp(
+    segments: Mapping[str, Any], explanations: Mapping[str, Any], people: People, *, several: bool
+) -> Finding | None:
     """How far the segments may be trusted: whether they overlap, or else how well a few rules tell them apart."""
     choice = segments["choice"]
     tried = choice.get("candidates") or ()
@@ -165,7 +178,7 @@ def _how_sharp(segments: Mapping[str, Any], explanations: Mapping[str, Any], *, 
     apart, rules = text.finite(chosen.get("silhouette")), explanations.get("surrogate")
     detail = ""
     if rules and text.finite(rules.get("fidelity")) is not None:
-        detail = f"A few plain rules still give {text.percent(rules['fidelity'])} of customers the same segment."
+        detail = f"A few plain rules still give {text.percent(rules['fidelity'])} of {people.many} the same segment."
     if several and apart is not None and apart < _OVERLAPPING:
         sentence = ("The segments shade into each other", True), (": use them as a scale, not as sealed boxes.", False)
         return Finding("How sharp they are", sentence, detail, None)
@@ -180,16 +193,10 @@ def _whole(days: Any) -> str:
     return text.count(number) if number is None or number >= 10 else text.quantity(number, unit="days")
 
 
-def _quietest(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> SegmentView | None:
-    name = str(_recency(segments).get("name"))
-    effects = {view.segment_id: view.figure(name, "effect_size") for view in views}
+def _quietest(people: People, views: Sequence[SegmentView]) -> SegmentView | None:
+    effects = {view.segment_id: view.figure(people.absence, "effect_size") for view in views}
     quiet = max(views, key=lambda view: effects[view.segment_id] or 0.0)
     return quiet if (effects[quiet.segment_id] or 0.0) >= _NOTABLE_EFFECT else None
-
-
-def _recency(segments: Mapping[str, Any]) -> Mapping[str, Any]:
-    known = [f for f in segments["features"] if str(f["name"]).startswith("recency_days")]
-    return min(known, key=lambda f: len(str(f["name"])), default={})
 
 
 def _widest(views: Sequence[SegmentView], *, sign: int) -> tuple[SegmentView, float] | None:
@@ -201,11 +208,11 @@ def _widest(views: Sequence[SegmentView], *, sign: int) -> tuple[SegmentView, fl
     return max(gaps, key=lambda pair: pair[1]) if len(gaps) > 1 else None
 
 
-def _brings(view: SegmentView, word: str, *, bring: str) -> tuple[tuple[str, bool], ...]:
+def _brings(view: SegmentView, word: str, people: People, *, bring: str) -> tuple[tuple[str, bool], ...]:
     return (
         ("The ", False),
         (text.percent(view.profile_share), True),
-        (" of customers in ", False),
+        (f" of {people.many} in ", False),
         (view.short_name, True),
         (bring, False),
         (text.percent(view.value_share), True),

@@ -3,22 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from gpuseg.report import pictures, text
-from gpuseg.report.data import overall_rows, privacy_rows, source_view
-from gpuseg.report.evidence import baseline_view, choice_view, rules_view
+from gpuseg.report.evidence import choice_view, rules_view
 from gpuseg.report.findings import findings
-from gpuseg.report.views import (
-    SegmentView,
-    cards,
-    glossary,
-    heatmap,
-    numbers_table,
-    segment_views,
-    value_word,
-)
+from gpuseg.report.shared import environment, shared_views
+from gpuseg.report.views import SegmentView, cards, heatmap, numbers_table, segment_views, value_word
+from gpuseg.segments.people import People
 
 
 def render_report(
@@ -52,63 +44,55 @@ def render_report(
     str
         A complete HTML document.
     """
-    environment = Environment(
-        loader=PackageLoader("gpuseg.report", ""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    views = segment_views(segments)
-    return environment.get_template("report.html.j2").render(
-        title=title,
-        head=_head(segments, quality),
-        findings=findings(segments, views, explanations),
-        overview=_overview(segments, views),
-        cards=cards(views, segments["features"]),
-        # One segment is the average customer and differs from nobody.
-        heatmap=heatmap(views, segments["features"]) if len(views) > 1 else None,
-        legend=views,
-        projection=_projection(segments, views),
-        choice=choice_view(segments["choice"]),
-        rules=rules_view(explanations or {}, views),
-        baseline=baseline_view(explanations or {}),
-        sources=[source_view(source, quality) for source in quality["sources"]],
-        privacy=privacy_rows(quality),
-        overall=overall_rows(quality),
-        warnings=[str(warning) for warning in quality.get("warnings") or ()],
-        glossary=glossary(segments["features"]),
-        provenance=provenance,
+    views, explained = segment_views(segments), explanations or {}
+    shared = shared_views(segments, quality, explained)
+    people: People = shared["people"]
+    return (
+        environment(autoescape=True)
+        .get_template("report.html.j2")
+        .render(
+            **shared,
+            title=title,
+            head=_head(segments, people, n_warnings=len(shared["warnings"])),
+            findings=findings(segments, views, explanations),
+            overview=_overview(segments, views, people),
+            cards=cards(views, segments, people),
+            # One segment is the average and differs from nobody.
+            heatmap=heatmap(views, segments["features"]) if len(views) > 1 else None,
+            legend=views,
+            projection=_projection(segments, views),
+            choice=choice_view(segments["choice"], people),
+            method=text.method(str(segments["method"])),
+            rules=rules_view(explained, views),
+            provenance=provenance,
+        )
     )
 
 
-def _head(segments: Mapping[str, Any], quality: Mapping[str, Any]) -> dict[str, Any]:
+def _head(segments: Mapping[str, Any], people: People, *, n_warnings: int) -> dict[str, Any]:
     no_data = int(segments.get("n_no_data") or 0)
     total = segments.get("value_total")
     figures = [
-        ("Customers", text.count(segments["n_profiles"]), ""),
-        ("Segments", text.count(segments["n_segments"]), text.method(str(segments["method"]))),
+        (text.capital(people.many), text.count(segments["n_profiles"]), ""),
+        ("Segments", text.count(segments["n_segments"]), ""),
     ]
     if text.finite(total) is not None:
         figures.append((text.capital(f"total {value_word(segments)}"), text.short_money(total), ""))
     figures.append(("Events before", text.day(segments["as_of"]), str(segments["timezone"])))
     return {
         "figures": figures,
-        "has_value": text.finite(total) is not None,
-        "value_word": value_word(segments),
-        "value_title": text.capital(value_word(segments)),
-        "no_data": text.count_of(no_data, "customer") if no_data else "",
+        "no_data": text.count_of(no_data, people.one, people.many) if no_data else "",
+        "no_data_is": "is" if no_data == 1 else "are",
         "as_of": text.day(segments["as_of"]),
         "assigned": text.count(segments["n_assigned"]),
-        "n_warnings": text.count_of(len(quality.get("warnings") or ()), "warning"),
+        "n_warnings": text.count_of(n_warnings, "warning"),
     }
 
 
-def _overview(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> dict[str, Any] | None:
+def _overview(segments: Mapping[str, Any], views: Sequence[SegmentView], people: People) -> dict[str, Any] | None:
     if not views:
         return None
-    parts = [f"{v.name}: {text.percent(v.profile_share)} of customers" for v in views]
+    parts = [f"{v.name}: {text.percent(v.profile_share)} of {people.many}" for v in views]
     if text.finite(segments.get("value_total")) is not None:
         word = value_word(segments)
         parts = [

@@ -4,13 +4,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from gpuseg import __version__
 from gpuseg.report import text
-from gpuseg.report.data import overall_rows, privacy_rows, source_view
-from gpuseg.report.evidence import MEASURES, baseline_view
-from gpuseg.report.views import glossary, numbers_table, segment_views, value_word
+from gpuseg.report.evidence import MEASURES
+from gpuseg.report.shared import environment, shared_views
+from gpuseg.report.views import numbers_table, segment_views
 
 
 def render_model_card(
@@ -41,44 +39,33 @@ def render_model_card(
     str
         Markdown; everything that comes from the arguments is written so that it stands for itself.
     """
-    environment = Environment(
-        loader=PackageLoader("gpuseg.report", ""),
-        autoescape=False,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        finalize=_plain,
-    )
-    views = segment_views(segments)
     explained = explanations or {}
-    features = glossary(segments["features"])
-    return environment.get_template("model_card.md.j2").render(
-        title=title,
-        gpuseg=__version__,
-        method=text.method(str(segments["method"])),
-        seed=str(seed),
-        n_segments=text.count_of(segments["n_segments"], "segment"),
-        n_profiles=text.count(segments["n_profiles"]),
-        n_assigned=text.count(segments["n_assigned"]),
-        n_no_data=text.count(segments.get("n_no_data") or 0),
-        as_of=text.day(segments["as_of"]),
-        timezone=str(segments["timezone"]),
-        has_value=text.finite(segments.get("value_total")) is not None,
-        value_word=value_word(segments),
-        rows=numbers_table(views),
-        used=[feature for feature in features if feature["used"] == "yes"],
-        unused=[feature["name"] for feature in features if feature["used"] == "no"],
-        families=", ".join(dict.fromkeys(feature["family"] for feature in features)),
-        automatic=segments["choice"].get("requested") == "auto",
-        reason=text.sentence(str(segments["choice"].get("reason") or "")),
-        measures=_measures(segments["choice"]),
-        fidelity=_fidelity(explained),
-        baseline=baseline_view(explained),
-        sources=[source_view(source, quality) for source in quality["sources"]],
-        privacy=privacy_rows(quality),
-        overall=overall_rows(quality),
-        warnings=[str(warning) for warning in quality.get("warnings") or ()],
+    views = shared_views(segments, quality, explained)
+    features = views["glossary"]
+    return (
+        environment(autoescape=False, finalize=_plain)
+        .get_template("model_card.md.j2")
+        .render(
+            **views,
+            title=title,
+            gpuseg=__version__,
+            method=text.method(str(segments["method"])),
+            seed=str(seed),
+            n_segments=text.count_of(segments["n_segments"], "segment"),
+            n_profiles=text.count_of(segments["n_profiles"], views["people"].one, views["people"].many),
+            n_assigned=text.count(segments["n_assigned"]),
+            n_no_data=text.count(segments.get("n_no_data") or 0),
+            as_of=text.day(segments["as_of"]),
+            timezone=str(segments["timezone"]),
+            rows=numbers_table(segment_views(segments)),
+            used=[feature for feature in features if feature["used"] == "yes"],
+            unused=[feature["name"] for feature in features if feature["used"] == "no"],
+            families=", ".join(dict.fromkeys(feature["family"] for feature in features)),
+            automatic=segments["choice"].get("requested") == "auto",
+            reason=text.sentence(str(segments["choice"].get("reason") or "")),
+            measures=_measures(segments["choice"]),
+            fidelity=_fidelity(explained),
+        )
     )
 
 

@@ -4,7 +4,7 @@ import math
 from datetime import date
 from typing import Any
 
-from gpuseg.segments.naming import pretty, share_text
+from gpuseg.segments.figures import pretty, share_text
 
 NOTHING = "–"
 _MINUS = "\N{MINUS SIGN}"
@@ -29,9 +29,9 @@ def count(value: Any) -> str:
     return NOTHING if number is None else _fixed(number, 0)
 
 
-def count_of(value: Any, noun: str) -> str:
-    """Write a count with its noun, in the plural unless the count is one."""
-    return f"{count(value)} {noun if finite(value) == 1 else noun + 's'}"
+def count_of(value: Any, noun: str, many: str = "") -> str:
+    """Write a count with its noun, in the plural unless the count is one; `many` is a plural without an s."""
+    return f"{count(value)} {noun if finite(value) == 1 else many or noun + 's'}"
 
 
 def percent(share: Any) -> str:

@@ -7,13 +7,16 @@ from typing import Any
 
 from gpuseg.report import text
 from gpuseg.report.colours import Cell, diverging, segment_colour, text_on
+from gpuseg.segments.people import People
+from gpuseg.segments.phrases import UNTOLD, idea_of, stem_of
 
 # Longer tables are no longer read row by row.
 _HEATMAP_ROWS = 20
 _ANNOTATED_COLUMNS = 12
 _NAMED_COLUMNS = 8
-_CARD_FEATURES = ("recency_days", "n_orders", "gap_days_mean", "amount_per_order", "amount_sum")
 _EFFECT_LIMIT = 3.0
+# Effect sizes from which on a cell says that a segment lies above or below the average, and far so.
+_CLEAR, _FAR = 0.25, 0.9
 WINDOW = re.compile(r"_\d+d$")
 
 
@@ -30,9 +33,9 @@ class SegmentView:
     colour, text_colour : str
         Hex colours of the segment and of text on it.
     n_profiles : int
-        Customers in it.
+        People in it.
     profile_share, value_share, value_sum, value_each, value_ratio : float or None
-        Its part of the customers and of the value, the value per customer, and that against the average.
+        Its part of the people and of the value, the value per head, and that against the average.
     content : mapping
         The segment's entry of segments.json.
     """
@@ -103,27 +106,31 @@ def numbers_table(views: Sequence[SegmentView]) -> list[dict[str, Any]]:
     ]
 
 
-def cards(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """Return the segment cards."""
-    by_name = {str(feature["name"]): feature for feature in features}
+def cards(views: Sequence[SegmentView], segments: Mapping[str, Any], people: People) -> list[dict[str, Any]]:
+    """Return the segment cards; what they are worth has words of its own and is no difference besides."""
+    by_name = {str(feature["name"]): feature for feature in segments["features"]}
+    value = segments.get("value_feature")
     effects = [text.finite(item.get("effect_size")) for v in views for item in v.content.get("distinguishing") or ()]
     limit = min(max((1.0, *(abs(effect) for effect in effects if effect is not None))), _EFFECT_LIMIT)
     return [
         {
             "segment": view,
-            "n_profiles": text.count_of(view.n_profiles, "customer"),
+            "n_profiles": text.count_of(view.n_profiles, people.one, people.many),
             "profile_share": text.percent(view.profile_share),
             "value_share": text.percent(view.value_share),
             "profile_width": _width(view.profile_share),
             "value_width": _width(view.value_share),
             "headline": str(view.content.get("headline") or view.content.get("summary") or ""),
             "told": _told(view.content),
-            "apart": [_apart(item, by_name, limit=limit) for item in view.content.get("distinguishing") or ()],
+            "apart": [
+                _apart(item, by_name, limit=limit)
+                for item in view.content.get("distinguishing") or ()
+                if stem_of(str(item["feature"]))[0] != value or not view.content.get("worth")
+            ],
             "actions": [
                 {"text": str(action["text"]), "because": str(action["because"])}
                 for action in view.content.get("actions") or ()
             ],
-            "typical": _typical(view, by_name),
         }
         for view in views
     ]
@@ -133,7 +140,8 @@ def heatmap(views: Sequence[SegmentView], features: Sequence[Mapping[str, Any]])
     """Return the heatmap: features with the largest effects first, one cell per segment."""
     effects = {str(f["name"]): [view.figure(str(f["name"]), "effect_size") for view in views] for f in features}
     strength = {name: max((abs(e) for e in row if e is not None), default=-1.0) for name, row in effects.items()}
-    ranked = sorted((name for name in strength if strength[name] >= 0), key=lambda name: -strength[name])
+    # Where no segment lies clearly off the average there is nothing to see.
+    ranked = sorted((name for name in strength if strength[name] >= _CLEAR), key=lambda name: -strength[name])
     labels = {str(feature["name"]): text.label(str(feature["label"])) for feature in features}
     limit = min(max((*strength.values(), 1.0)), _EFFECT_LIMIT)
     rows = [
@@ -165,6 +173,8 @@ def glossary(features: Sequence[Mapping[str, Any]]) -> list[dict[str, str]]:
             "weight": text.quantity(feature.get("weight", 1.0), unit=""),
         }
         for feature in features
+        # Spend in minor units is spend once more.
+        if not str(feature["name"]).startswith("amount_minor")
     ]
 
 
@@ -184,28 +194,27 @@ def _apart(item: Mapping[str, Any], features: Mapping[str, Mapping[str, Any]], *
     }
 
 
-def _typical(view: SegmentView, features: Mapping[str, Mapping[str, Any]]) -> list[dict[str, str]]:
-    own = view.content.get("features") or {}
-    return [
-        {
-            "label": text.label(str(features[name]["label"])),
-            "median": _quantity(features[name], own[name].get("median")),
-            "overall": _quantity(features[name], features[name].get("median")),
-        }
-        for name in _CARD_FEATURES
-        if name in features and name in own
-    ]
-
-
 def _most_telling(ranked: Sequence[str]) -> list[str]:
-    # Further windows of a figure give way to figures that would not be shown at all.
-    strongest = {WINDOW.sub("", name): name for name in reversed(ranked)}.values()
-    kept = {*sorted(ranked, key=lambda name: name not in strongest)[:_HEATMAP_ROWS]}
-    return [name for name in ranked if name in kept]
+    # Of all figures that tell the same, the strongest speaks; every category, network and attribute tells its own.
+    strongest = {
+        name if name.startswith("share_") or "=" in name else idea_of(WINDOW.sub("", name)): name
+        for name in reversed(ranked)
+        if stem_of(name)[0] not in UNTOLD
+    }
+    return [name for name in ranked if name in strongest.values()][:_HEATMAP_ROWS]
 
 
 def _cell(effect: float | None, limit: float) -> dict[str, str | Cell]:
-    return {"effect": text.signed(effect), "paint": diverging(effect, limit=limit)}
+    return {"effect": text.signed(effect), "words": _place(effect), "paint": diverging(effect, limit=limit)}
+
+
+def _place(effect: float | None) -> str:
+    """Where a segment lies, in words."""
+    if effect is None:
+        return "unknown"
+    if abs(effect) < _CLEAR:
+        return ""
+    return f"{'far ' if abs(effect) >= _FAR else ''}{'above' if effect > 0 else 'below'}"
 
 
 def _quantity(feature: Mapping[str, Any], value: Any) -> str:

@@ -13,13 +13,15 @@ from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.facts import DECIDING, facts_of
 from gpuseg.segments.model import Model
 from gpuseg.segments.naming import tastes
-from gpuseg.segments.phrases import distinguishing
+from gpuseg.segments.phrases import Alike, distinguishing
 from gpuseg.segments.stories import story
 from gpuseg.segments.totals import Totals
 
 VALUE_FEATURE = "amount_sum"
 _PROJECTED_POINTS = 1_500
 _PROJECTION_ROWS = 16_384
+# From this correlation on, one feature tells what the other would.
+_ALIKE, _GRID = 0.8, 64
 
 
 def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str) -> dict[str, Any]:
@@ -75,8 +77,13 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
         Whether to take all medians, the dearest of all figures; without, only those that decide about names are taken.
     """
     effects = _effects(model)
+    alike = _alike(model, totals.sample) if medians else None
     features = [_feature(item, model, totals) for item in model.features]
-    return [_card(segment, model, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
+    cards = [_card(segment, model, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
+    for card in cards:
+        found = distinguishing(card["features"], features, n_profiles=card["n_profiles"], alike=alike)
+        card["distinguishing"] = found
+    return cards
 
 
 def _effects(model: Model) -> dict[str, npt.NDArray[np.float64]]:
@@ -85,6 +92,24 @@ def _effects(model: Model) -> dict[str, npt.NDArray[np.float64]]:
     scaled = model.means / weights
     overall = (model.counts[:, None] * scaled).sum(axis=0) / model.counts.sum()
     return {name: scaled[:, i] - overall[i] for i, name in enumerate(model.transform.features)}
+
+
+def _alike(model: Model, sample: pa.Table) -> Alike:
+    """Whether two features correlate strongly, either way, over the sampled rows of the matrix.
+
+    In whole 64ths of a standard deviation all sums are exact, so that no machine draws the line elsewhere.
+    """
+    weights = np.array([column.weight for column in model.transform.columns])
+    rows = np.rint(model.transform.apply(sample.slice(0, _PROJECTION_ROWS)) / weights * _GRID)
+    products = len(rows) * (rows.T @ rows) - np.outer(rows.sum(axis=0), rows.sum(axis=0))
+    spread = np.sqrt(products.diagonal())
+    close = np.abs(products) >= _ALIKE * np.outer(spread, spread)
+    places = {name: place for place, name in enumerate(model.transform.features)}
+
+    def alike(one: str, other: str) -> bool:
+        return one in places and other in places and bool(close[places[one], places[other]])
+
+    return alike
 
 
 def _feature(item: Mapping[str, Any], model: Model, totals: Totals) -> dict[str, Any]:
@@ -151,7 +176,7 @@ def _card(
         "value_change": None if ratio is None else ratio - 1.0,
         "features": figures,
         "tastes": tastes(figures, features),
-        "distinguishing": distinguishing(figures, features, n_profiles=n_profiles),
+        "distinguishing": [],
     }
 
 

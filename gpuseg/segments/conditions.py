@@ -9,9 +9,31 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.segments.naming import pretty
+from gpuseg.segments.figures import pretty, singular
 
 FeatureRow = Mapping[str, Any]
+
+_WINDOW = re.compile(r"_\d+d$")
+# What a feature's own words leave to people who know how it is reckoned: in words, and where it is zero.
+_PLAIN = {
+    "intent_score": ("recent interest in buying: {value} points", "no recent interest in buying"),
+    "n_intent_events": (
+        "{value} searches, product views, carts or checkouts",
+        "no searches, product views, carts or checkouts",
+    ),
+    "n_social_actions": ("active {value} times on social networks", "not active on social networks"),
+    "nps_score": ("net promoter score of {value}, on a scale from -1 to 1", ""),
+    "sentiment_mean": ("tone of comments {value}, on a scale from -1 to 1", ""),
+    "n_contacts": ("got {value} messages", "got no messages"),
+    "n_responses": ("responded {value} times", "did not respond"),
+    "n_feedback": ("gave feedback {value} times", "gave no feedback"),
+    "n_active_days": ("shopped on {value} days", "did not shop"),
+    "n_sessions": ("visited {value} times", "did not visit"),
+    "n_page_views": ("opened {value} pages", "opened no pages"),
+    "n_orders": ("{value} orders", "no orders"),
+    "n_lines": ("{value} items bought", "no items bought"),
+    "amount_sum": ("spent {value}", "spent nothing"),
+}
 
 
 @dataclass(frozen=True)
@@ -77,7 +99,7 @@ def conditions(item: FeatureRow, interval: Interval, *, floor: float) -> list[di
 
 def interval_text(item: FeatureRow, interval: Interval) -> str:
     """An interval with at least one bound in words, such as "last bought 31 to 90 days ago"."""
-    text = _singular(_bounded(item, interval), item["unit"])
+    text = singular(_bounded(item, interval), _noun(item))
     return f"{text} (or unknown)" if interval.unknown else text
 
 
@@ -141,13 +163,13 @@ def _mark(item: FeatureRow, *, present: bool) -> str:
 def _bounded(item: FeatureRow, interval: Interval) -> str:
     if is_mark(item):
         return _mark(item, present=interval.lower >= 0)
-    saying, whole = pretty(item["saying"]), item["dtype"] == "int64"
+    (saying, nothing), whole = _sayings(item), item["dtype"] == "int64"
     lower, upper = (figure_text(bound, item["unit"]) for bound in (interval.lower, interval.upper))
     # A time from one to the next: a short one means often.
     often = "every {value}" in saying
     if not isfinite(interval.lower):
-        if whole and interval.upper == 0 and saying.startswith("{value} "):
-            return saying.format(value="no")
+        if whole and interval.upper == 0 and (nothing or saying.startswith("{value} ")):
+            return nothing or saying.format(value="no")
         return f"{saying.format(value=upper)} or more often" if often else saying.format(value=f"at most {upper}")
     if not isfinite(interval.upper):
         if often:
@@ -163,10 +185,24 @@ def said(item: FeatureRow, value: float, figure: str) -> str:
     """What a feature's value, written as `figure`, says of somebody, such as "last bought 1 day ago"."""
     if is_mark(item):
         return _mark(item, present=value > 0)
-    return _singular(pretty(item["saying"]).format(value=figure), item["unit"])
+    saying, nothing = _sayings(item)
+    if value == 0 and nothing:
+        return nothing
+    return singular(saying.format(value=figure), _noun(item))
 
 
-def _singular(text: str, unit: str) -> str:
-    if not unit.endswith("s"):
-        return text
-    return re.sub(rf"(?<![\w.,])1 {re.escape(unit)}\b", f"1 {unit[:-1]}", text)
+def _noun(item: FeatureRow) -> str:
+    """What is counted: the word after the figure, such as "messages"."""
+    counted = re.search(r"\{value\} (\w+)", _sayings(item)[0])
+    return counted[1] if counted else str(item["unit"])
+
+
+def _sayings(item: FeatureRow) -> tuple[str, str]:
+    """A feature's saying in plain words, and what is said of zero, "" where that needs no words of its own."""
+    window = _WINDOW.search(item["name"])
+    stem = item["name"][: window.start()] if window else item["name"]
+    if stem not in _PLAIN:
+        return pretty(item["saying"]), ""
+    saying, nothing = _PLAIN[stem]
+    when = f" in the last {window[0][1:-1]} days" if window else ""
+    return f"{saying}{when}", nothing and f"{nothing}{when}"

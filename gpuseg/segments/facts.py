@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from math import fsum
 from typing import Any, Literal
 
+from gpuseg.segments.people import CUSTOMERS, People, people_of
+
 Card = Mapping[str, Any]
 State = Literal["one-time", "lapsed", "new", "fading", "active"]
 
@@ -79,6 +81,11 @@ class Facts:
         """Features of the segment, in their order."""
         return list(self.card["features"])
 
+    @property
+    def people(self) -> People:
+        """What people are called here; all segments of a run call them the same."""
+        return people_of(self.overall)
+
     def _figure(self, name: str) -> Mapping[str, Any]:
         found: Mapping[str, Any] = self.card["features"].get(name) or {}
         return found
@@ -119,17 +126,26 @@ def state(facts: Facts) -> State:
 
 def rhythm(facts: Facts) -> str:
     """How often the typical member buys, as an adjective; "" where that is neither known nor clear."""
-    gap = facts.median("gap_days_mean")
-    if gap is not None:
-        return next((word for bound, word in _RHYTHMS if gap <= bound), "rare")
-    for name in ("n_orders", "n_sessions"):
+    median, mean = facts.median("gap_days_mean"), facts.mean("gap_days_mean")
+    if median is not None and mean is not None:
+        # A few very long gaps may pull the average, which the card shows, far off; the word must not contradict it.
+        steps = [sum(gap > bound for bound, _ in _RHYTHMS) for gap in (median, mean)]
+        step = steps[0] if abs(steps[0] - steps[1]) <= 1 else steps[1]
+        return [*(word for _, word in _RHYTHMS), "rare"][step]
+    for name in ("n_orders", "n_sessions") if facts.people is CUSTOMERS else (facts.people.activity,):
         if facts.high(name):
-            return "frequent"
+            return "active" if name == "n_social_actions" else "frequent"
         if facts.low(name, STRONG):
             return "rare"
         if facts.low(name):
             return "occasional"
     return ""
+
+
+def is_absent(facts: Facts) -> bool:
+    """Whether people who are known by other things than purchases were last seen clearly longer ago than others."""
+    absence = facts.people.absence
+    return absence != "recency_days" and facts.high(absence, STRONG)
 
 
 def few_orders(facts: Facts) -> str:

@@ -1,4 +1,4 @@
-"""Short names for segments, each made of the strongest facts that its figures bear out, and figures as text."""
+"""Short names for segments, each made of the strongest facts that its figures bear out."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -6,12 +6,16 @@ from itertools import count
 from math import log
 from typing import Any
 
-from gpuseg.segments.facts import STRONG, Card, Facts, facts_of, few_orders, rhythm, state
+from gpuseg.segments.facts import STRONG, Card, Facts, facts_of, few_orders, is_absent, rhythm, state
+from gpuseg.segments.figures import is_category, pretty
+from gpuseg.segments.people import CUSTOMERS, network
+from gpuseg.segments.ties import differences
 
 FeatureRow = Mapping[str, Any]
 
 _TASTE_EFFECT, _TASTE_RATIO, _TASTE_SHARE = 0.5, 1.4, 0.05
-_BIG_SPENDER, _LIGHT_SPENDER = 1.75, 0.5
+# Spend against everyone's, from these ratios on; in between it is no word of a name.
+_TOP, _BIG, _MODEST, _LIGHT = 3.0, 1.5, 2 / 3, 1 / 3
 _MOST_WORDS, _LONGEST_TASTE = 5, 24
 # From this strength on a trait is part of a name by itself; weaker ones only tell two equal names apart.
 _OWN_TRAIT, _WEAK_TRAIT = 0.8, 0.2
@@ -28,7 +32,12 @@ _TRAITS = (
     ("n_social_actions", "socially active", ""),
     ("gap_days_std", "irregular", "steady"),
     ("tenure_days", "long-standing", "newer"),
+    ("created_share", "contributing", "onlooking"),
+    ("session_seconds_mean", "lingering", "hurried"),
+    ("funnel_depth_mean", "determined", "browsing"),
 )
+# What the opening, or the noun where it tells of money, says already.
+_RHYTHM_TRAITS, _MONEY_TRAITS = {"gap_days_std", "tenure_days"}, {"amount_per_order"}
 
 
 @dataclass(frozen=True)
@@ -41,7 +50,7 @@ class _Trait:
 
 
 def name_segments(cards: Sequence[Card]) -> list[str]:
-    """A distinct name for each segment, of at most five words.
+    """A distinct name for each segment, of at most five words and what tells it from another of the same words.
 
     Parameters
     ----------
@@ -51,12 +60,18 @@ def name_segments(cards: Sequence[Card]) -> list[str]:
     Returns
     -------
     list of str
-        A segment whose words repeat an earlier one's gets the next trait that its figures bear out, and a number only
-        where nothing else is left to say.
+        A segment whose words repeat an earlier one's gets the next trait that its figures bear out and the other's do
+        not, else the widest difference between both, and a number only where no figure differs.
     """
     names: list[str] = []
+    by_base: dict[str, list[Facts]] = {}
     for facts in facts_of(cards):
-        names.append(next(option for option in _options(facts) if option not in names))
+        traits = sorted(_traits(facts), key=lambda trait: (-trait.strength, trait.words))
+        own = [trait for trait in traits if trait.strength >= _OWN_TRAIT][:1]
+        base = _composed(facts, own)
+        rivals = by_base.setdefault(base, [])
+        names.append(next(name for name in _options(facts, base, own, traits, rivals) if name not in names))
+        rivals.append(facts)
     return names
 
 
@@ -73,50 +88,21 @@ def tastes(figures: Mapping[str, Mapping[str, Any]], features: Sequence[FeatureR
     return [name for _, name in sorted(found)]
 
 
-def amount_text(value: float | None, unit: str) -> str:
-    """A figure with as many digits as it deserves."""
-    if value is None:
-        return "none"
-    if unit == "share":
-        return share_text(value)
-    if unit == "currency":
-        return f"{value:,.2f}"
-    text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:,.{1 if abs(value) >= 1 else 2}f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def share_text(share: float) -> str:
-    """A percentage: whole from 10 on, one decimal below, and never 0 or 100 for a share that is not."""
-    size = abs(share) * 100
-    sign = "-" if share < 0 else ""
-    if 0 < size < 0.05:
-        return f"under {sign}0.1%"
-    if 99.95 <= size < 100:
-        return f"over {sign}99.9%"
-    places = 1 if size < 9.95 or 99.5 <= size < 100 else 0
-    return f"{sign}{size:.{places}f}".removesuffix(".0") + "%"
-
-
-def is_category(name: str, unit: str) -> bool:
-    """Whether a feature is the share of what is bought that falls to one named category."""
-    named = name.startswith("share_") and not name.startswith("share_on_") and name != "share_other"
-    return named and unit == "share"
-
-
-def pretty(text: str) -> str:
-    """Shouted words, as in department names, in title case; everything else as it is."""
-    return " ".join(word.title() if word.isupper() and len(word) > 2 else word for word in text.split(" "))
-
-
-def _options(facts: Facts) -> Iterator[str]:
+def _options(
+    facts: Facts, base: str, own: Sequence[_Trait], traits: Sequence[_Trait], rivals: Sequence[Facts]
+) -> Iterator[str]:
     """Names in the order in which they are tried, without end."""
-    traits = sorted(_traits(facts), key=lambda trait: (-trait.strength, trait.words))
-    own = [trait for trait in traits if trait.strength >= _OWN_TRAIT][:1]
-    base = _composed(facts, own)
-    found = [base]
-    found += [_composed(facts, [trait]) for trait in traits if trait not in own]
-    found += [_composed(facts, [*own, trait]) for trait in traits if own and trait not in own]
+    yield base
+    shared = {trait.words for rival in rivals for trait in _traits(rival)}
+    fresh = [trait for trait in traits if trait not in own and trait.words not in shared]
+    found = [_composed(facts, [trait]) for trait in fresh]
+    found += [_composed(facts, [*own, trait]) for trait in fresh if own]
     yield from (name for name in found if len(name.split()) <= _MOST_WORDS)
+    yield from (f"{base}, {words}" for words in differences(facts, rivals))
+    # Between two others there may be nothing that it has most or least of, and from its equal nothing sets it apart.
+    apart = [list(differences(facts, [rival])) for rival in rivals]
+    if all(apart):
+        yield from (f"{base}, {words}" for each in apart for words in each)
     yield from (f"{base} {number}" for number in count(2))
 
 
@@ -124,55 +110,90 @@ def _composed(facts: Facts, traits: Sequence[_Trait]) -> str:
     before = [trait.words for trait in traits if trait.place == "before"]
     nouns = [trait.words for trait in traits if trait.place == "noun"]
     after = [trait.words for trait in traits if trait.place == "after"]
+    now, money = state(facts), _money(facts)
     opening = _opening(facts)
-    noun = nouns[0] if nouns else _noun(facts, plain=bool(before))
-    if not opening and not before and noun == "shoppers":
+    if nouns:
+        noun = nouns[0]
+        if money in ("top", "big", "light") and now != "lapsed":
+            # Where a segment stands matters more than how often it came.
+            opening = [*(opening[:1] if now == "fading" else opening), f"{money}-spending"]
+    else:
+        noun = _noun(facts, money)
+    if not opening and not before and noun == facts.people.noun:
         opening = ["typical"]
-    text = " ".join([*opening, *before, noun]) + "".join(f", {words}" for words in after)
+    while len(opening) > 1 and len(" ".join([*opening, *before, noun]).split()) > _MOST_WORDS:
+        opening = opening[:-1]
+    text = " ".join([*opening, *before, noun]) + "".join(words for words in after)
     return text[:1].upper() + text[1:]
 
 
 def _opening(facts: Facts) -> list[str]:
+    if is_absent(facts):
+        return ["quiet"]
     now = state(facts)
     # Of those who left after a few orders, or never came back, no rhythm is known.
     pace = few_orders(facts) if now in ("lapsed", "one-time") else ""
     return [word for word in (now if now in ("lapsed", "new", "fading") else "", pace or rhythm(facts)) if word]
 
 
-def _noun(facts: Facts, *, plain: bool) -> str:
-    now, ratio = state(facts), facts.value_ratio
+def _money(facts: Facts) -> str:
+    """How much they spend, as an adjective; "" where that is not remarkable or nothing is known of it."""
+    ratio = facts.value_ratio
+    if ratio is None or ratio < 0 or _MODEST < ratio < _BIG:
+        return ""
+    if ratio >= _BIG:
+        return "top" if ratio >= _TOP else "big"
+    return "light" if ratio <= _LIGHT else "modest"
+
+
+def _noun(facts: Facts, money: str) -> str:
+    now = state(facts)
     if now in ("lapsed", "one-time"):
-        return "buyers" if few_orders(facts) else "shoppers"
-    if ratio is not None and ratio >= _BIG_SPENDER and not plain:
-        return "big spenders"
-    if ratio is not None and 0 <= ratio <= _LIGHT_SPENDER and not plain:
-        return "light spenders"
-    if now == "active" and rhythm(facts) in _OFTEN:
-        return "regulars"
-    return "visitors" if "n_orders" not in facts.names and "n_sessions" in facts.names else "shoppers"
+        # Whoever has left spends little; only much is remarkable.
+        usual = "buyers" if few_orders(facts) else "shoppers"
+        return f"{money} spenders" if money in ("top", "big") else usual
+    if money:
+        return f"{money} spenders"
+    return "regulars" if now == "active" and rhythm(facts) in _OFTEN else facts.people.noun
 
 
 def _traits(facts: Facts) -> Iterator[_Trait]:
+    silent = _RHYTHM_TRAITS if state(facts) in ("lapsed", "one-time", "new") else set()
     for name, high, low in _TRAITS:
-        gone = state(facts) in ("lapsed", "one-time", "new") and name in ("gap_days_std", "tenure_days")
-        if high and facts.high(name, _WEAK_TRAIT) and not gone:
+        if name in silent or name == facts.people.activity:
+            continue
+        if high and facts.high(name, _WEAK_TRAIT):
             yield _Trait(_weight(name, facts), high)
-        elif low and facts.low(name, _WEAK_TRAIT) and not gone:
+        elif low and facts.low(name, _WEAK_TRAIT):
             yield _Trait(_weight(name, facts), low)
     yield from _browsing(facts)
     for name in facts.names:
-        effect, share = facts.effect(name), facts.mean(name) or 0.0
-        column, equals, value = name.partition("=")
-        if equals and share >= 0.5 and facts.high(name, _WEAK_TRAIT) and _is_word(value) and column:
-            # What people are qualifies a name only where what they do does not tell two segments apart.
-            yield _Trait(min(effect, _OWN_TRAIT) / 2, f"mostly {pretty(value)}", "after")
-        elif is_category(name, "share") and share >= _TASTE_SHARE and facts.high(name, _TASTE_EFFECT):
-            taste = pretty(name.removeprefix("share_"))
-            if share > _TASTE_RATIO * (facts.overall.get(name) or 0.0) and _is_word(taste):
-                yield _Trait(effect, f"{taste} fans", "noun")
+        yield from _liking(name, facts)
     ratio = facts.value_ratio
-    if ratio is not None and _LIGHT_SPENDER < ratio < _BIG_SPENDER and not 0.87 < ratio < 1.15:
+    if ratio is not None and not _money(facts) and ratio >= 0 and not 0.87 < ratio < 1.15:
         yield _Trait(min(abs(log(ratio)), _OWN_TRAIT / 2), "higher-spending" if ratio > 1 else "lower-spending")
+
+
+def _liking(name: str, facts: Facts) -> Iterator[_Trait]:
+    """A category that they buy more of, a network that they use more, or what they are more often than others."""
+    effect, share = facts.effect(name), facts.mean(name) or 0.0
+    column, equals, value = name.partition("=")
+    clear = share > _TASTE_RATIO * (facts.overall.get(name) or 0.0) and share >= _TASTE_SHARE
+    if equals and share >= 0.5 and facts.high(name, _WEAK_TRAIT) and _is_word(value) and column:
+        # What people are qualifies a name only where what they do does not tell two segments apart.
+        yield _Trait(min(effect, _OWN_TRAIT) / 2, f", mostly {pretty(value)}", "after")
+    elif name.startswith("share_on_") and clear and facts.high(name, _TASTE_EFFECT):
+        where = pretty(network(name.removeprefix("share_on_")))
+        if not _is_word(where):
+            return
+        if facts.people is CUSTOMERS:
+            yield _Trait(min(effect, _OWN_TRAIT) / 2, f" on {where}", "after")
+        else:
+            yield _Trait(max(effect, _OWN_TRAIT), f"{where} {facts.people.noun}", "noun")
+    elif is_category(name, "share") and clear and facts.high(name, _TASTE_EFFECT):
+        taste = pretty(name.removeprefix("share_"))
+        if _is_word(taste):
+            yield _Trait(effect, f"{taste} fans", "noun")
 
 
 def _browsing(facts: Facts) -> Iterator[_Trait]:
@@ -183,9 +204,10 @@ def _browsing(facts: Facts) -> Iterator[_Trait]:
 
 
 def _weight(name: str, facts: Facts) -> float:
-    """Strength of a trait; rhythm and tenure repeat what the opening says, and only tell equal names apart."""
+    """Strength of a trait; one that repeats what rhythm or money say only tells equal names apart."""
     strength = abs(facts.effect(name))
-    return min(strength, STRONG / 2) if name in ("gap_days_std", "tenure_days") else strength
+    repeats = name in _RHYTHM_TRAITS or (name in _MONEY_TRAITS and _money(facts))
+    return min(strength, STRONG / 2) if repeats else strength
 
 
 def _is_word(text: str) -> bool:

@@ -16,11 +16,13 @@ import pyarrow as pa
 
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.conditions import FeatureRow, is_mark, said, subject
+from gpuseg.segments.figures import amount_text
 from gpuseg.segments.model import Model
-from gpuseg.segments.naming import amount_text
 
 _MOST_SHOWN, _MOST_AGAINST = 5, 3
 _LEAST_SHOWN = 0.01
+# Confidence from which on a profile is clearly of its segment (half as far from it as from the next), and leans to it.
+_CLEAR, _LEANING = 0.5, 0.2
 _WINDOW = re.compile(r"(.+)_[0-9]+d")
 
 Values = npt.NDArray[np.float64]
@@ -47,7 +49,7 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
         reasons where the model has one segment. A reason stands for one figure over all its windows, or for an
         attribute with all its values: `code` (the figure, and whether the profile lies above or below half-way between
         both centers), `feature` (the column that decides it) with `label`, `unit`, raw `value` (None where unknown),
-        `segment_value` and `runner_up_value` (medians of both segments, None where there is none), `average` (mean of
+        `segment_value`, `runner_up_value` and `average` (means of both segments, None where there is none, and of
         everyone), `contribution` and `share` of the margin (None where the margin is not above zero), `text`, and
         `columns` with the `feature`, `value` and `contribution` of each.
         Contributions of all reasons add up to the margin.
@@ -78,29 +80,36 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
 def reasons_text(told: Mapping[str, Any]) -> str:
     """What `Run.explain` gives, for a terminal."""
     if told["status"] == "no_data":
-        return "No segment: the profile has no events before as_of."
+        return "No segment: the profile has no events before the end of the data (as_of)."
     title = f"{told['segment_id']}  {told['segment_name']}"
     lines = [title, "-" * len(title)]
     other = told["runner_up"]
     if other is None:
         return "\n".join([*lines, "There is no other segment."])
-    lines.append(
-        f"Confidence {told['confidence']:.2f}: {told['distance']:.2f} from this segment's center, "
-        f"{other['distance']:.2f} from that of the next, {other['segment_id']}  {other['segment_name']}."
-    )
+    lines.append(_fit(told))
     if told["margin"] <= 0:
-        return "\n".join([*lines, "Both are equally near."])
+        return "\n".join([*lines, "The profile is equally like both."])
     shown = [reason for reason in told["reasons"] if reason["share"] >= _LEAST_SHOWN][:_MOST_SHOWN]
     against = [reason for reason in reversed(told["reasons"]) if reason["share"] <= -_LEAST_SHOWN][:_MOST_AGAINST]
-    lines.append("For this segment rather than the next, as shares of the difference:")
+    lines.append(f"Why here rather than there ({other['segment_name']}), each with its part of the whole reason:")
     lines += [_line(reason) for reason in shown]
     if against:
-        lines += ["Against it:", *(_line(reason) for reason in against)]
+        lines += [f"What speaks for {other['segment_name']}:", *(_line(reason) for reason in against)]
     listed = len(shown) + len(against)
     if listed < len(told["reasons"]):
         rest = 1.0 - fsum(reason["share"] for reason in [*shown, *against])
         lines.append(f"{rest:+6.0%}  everything else ({len(told['reasons']) - listed} figures)")
     return "\n".join(lines)
+
+
+def _fit(told: Mapping[str, Any]) -> str:
+    """How clearly the profile is of its segment, in words."""
+    mine, other = told["segment_name"], told["runner_up"]["segment_name"]
+    if told["confidence"] >= _CLEAR:
+        return f"Fit: clearly this segment; the next most alike is {other}."
+    if told["confidence"] >= _LEANING:
+        return f"Fit: more like this segment than like the next, {other}."
+    return f"Fit: on the border between {mine} and {other}, a little nearer to {mine}."
 
 
 def _line(reason: Mapping[str, Any]) -> str:
@@ -159,8 +168,8 @@ class _Teller:
             "label": self.items[name]["label"],
             "unit": self.items[name]["unit"],
             "value": self._value(name),
-            "segment_value": self.mine.get(name, {}).get("median"),
-            "runner_up_value": self.other.get(name, {}).get("median"),
+            "segment_value": self.mine.get(name, {}).get("mean"),
+            "runner_up_value": self.other.get(name, {}).get("mean"),
             "average": self.everyone[name]["mean"],
             "contribution": total,
             "share": total / margin if margin > 0 else None,
@@ -189,7 +198,7 @@ class _Teller:
             text = said(item, value, _figure(value, unit))
         keys = ("segment_value", "runner_up_value", "average")
         mine, other, average = (_figure(found[key], unit) for key in keys)
-        return f"{text} (typical here {mine}, there {other}; average {average})"
+        return f"{text} (on average here {mine}, there {other}, everyone {average})"
 
 
 def _figure(value: float | None, unit: str) -> str:

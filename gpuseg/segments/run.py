@@ -52,7 +52,7 @@ class Run:
         Raises
         ------
         ConfigError
-            If the run was made without explanations, or the group floor withholds the profile's segment.
+            If the run was made without explanations.
         """
         content: dict[str, Any] = read_json(self._explained().path / "explanations.json")
         return content
@@ -88,7 +88,7 @@ class Run:
         Raises
         ------
         ConfigError
-            If the run was made without explanations.
+            If the run was made without explanations, or the group floor withholds the profile's segment.
         DataError
             If the run knows no such profile.
         IntegrityError

@@ -1,23 +1,31 @@
-"""What a card says in sentences: headline, who they are, what they do, what they are worth, what to try."""
+"""What a card says in sentences: headline, who they are, what they do, what they are worth, what to try.
+
+Whatever a card says of the middle of a segment is the mean, so that all its figures fit together and with the totals.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
-from gpuseg.segments.facts import Facts, few_orders, state
-from gpuseg.segments.naming import FeatureRow, amount_text, pretty, share_text
-from gpuseg.segments.phrases import compare, phrase, stem_of
+from gpuseg.segments.facts import CLEAR, Facts, few_orders, is_absent, state
+from gpuseg.segments.figures import amount_text, listed, pretty, share_text, singular
+from gpuseg.segments.naming import FeatureRow
+from gpuseg.segments.people import CUSTOMERS, network
+from gpuseg.segments.phrases import compare, idea_of, stem_of
 
 _MOST_ACTIONS = 2
-_MOST_ATTRIBUTES = 2
+_MOST_ATTRIBUTES, _MOST_TASTES = 2, 3
 _CLEAR_EFFECT = 0.25
 _TWICE, _HALF, _MUCH = 1.95, 0.5, 1.5
 _WEEKLY = 9.9
-_NOTABLE, _OUTWEIGHS = 0.2, 1.5
+_NOTABLE, _OUTWEIGHS, _REMARKABLE = 0.2, 1.5, 0.9
 _BUYING = {"recency_days", "n_orders", "n_lines", "amount_sum", "amount_per_order", "n_active_days", "tenure_days"}
 _BUYING |= {"gap_days_mean", "gap_days_std"}
-# Families that describe what people do besides buying, each by its clearest figure.
-_DOINGS = ("engagement", "browsing", "intent", "lifecycle", "feedback", "social")
+LAST = {
+    "recency_days": "they last bought {} ago",
+    "visit_recency_days": "they last visited {} ago",
+    "social_recency_days": "they were last active on social networks {} ago",
+}
 
 
 def story(card: Mapping[str, Any], features: Sequence[FeatureRow], facts: Facts) -> dict[str, Any]:
@@ -35,72 +43,76 @@ def story(card: Mapping[str, Any], features: Sequence[FeatureRow], facts: Facts)
     Returns
     -------
     dict
-        `headline`, `summary`, `who`, `does`, `worth` (text, `worth` may be empty) and `actions`, a list of dicts with
-        `text` and `because`. Every number in them is a figure of the card or of `features`, rounded.
+        `headline`, `summary` (headline and `does`), `who`, `does`, `worth` (text, all but the first two may be empty)
+        and `actions`, a list of dicts with `text` and `because`. Every number in them is a figure of the card or of
+        `features`, rounded; what `distinguishing` tells is not told again in `who` and `does`.
     """
     head = headline(card, facts)
-    does = " ".join(_does(card, features))
+    does = " ".join(_does(card, facts, head))
     return {
         "headline": head,
         "summary": f"{head} {does}".strip(),
-        "who": " ".join(_who(card, features)),
+        "who": " ".join(_who(card, features, facts)),
         "does": does,
-        "worth": _worth(card, facts.overall.get("amount_sum")),
+        "worth": _worth(card, facts),
         "actions": [{"text": text, "because": because} for text, because in islice(_actions(facts), _MOST_ACTIONS)],
     }
 
 
 def headline(card: Mapping[str, Any], facts: Facts) -> str:
     """One sentence: size, value, and the one thing to remember."""
-    text = f"{share_text(card['profile_share'])} of customers"
+    text = f"{share_text(card['profile_share'])} of {facts.people.many}"
     ratio = card.get("value_ratio")
     if card["value_share"] is not None:
         only = "only " if ratio is not None and ratio <= _HALF else ""
         text += f" bring {only}{share_text(card['value_share'])} of sales"
-    gap, quiet = facts.median("gap_days_mean"), facts.median("recency_days")
+    gap, absence = _known_mean(facts, "gap_days_mean"), facts.people.absence
     apart = _remarkable(card["distinguishing"], known=gap is not None)
-    if state(facts) in ("lapsed", "fading") and quiet is not None:
-        return f"{text}; half of them have not bought for {_days(quiet)} or more."
+    gone = state(facts) in ("lapsed", "fading") or is_absent(facts)
+    if gone and (days := _known_mean(facts, absence)) is not None:
+        return f"{text}; on average {LAST[absence].format(_days(days))}."
     if apart is not None:
         return f"{text}; they {apart['short']}."
     if gap is not None:
-        return f"{text}; they typically buy every {_days(gap)}."
-    return f"{text}; they are close to the average customer in every respect."
+        return f"{text}; they buy every {_days(gap)} on average."
+    if card["distinguishing"]:
+        return f"{text}; they differ from others in what they are sent."
+    return f"{text}; they are close to the average {facts.people.one} in every respect."
 
 
 def _remarkable(traits: Sequence[Mapping[str, Any]], *, known: bool) -> Mapping[str, Any] | None:
     """The trait that says more than the rhythm of purchases: a taste, or what far outweighs all about buying."""
+    # What they are sent is not what they do.
+    traits = [trait for trait in traits if stem_of(trait["feature"])[0] != "n_contacts"]
     if not traits or not known:
         return traits[0] if traits else None
     first, effect = traits[0], abs(traits[0]["effect_size"])
-    if first["feature"].startswith("share_"):
+    if idea_of(first["feature"]) in ("tastes", "networks"):
         return first
     buying = [abs(trait["effect_size"]) for trait in traits if stem_of(trait["feature"])[0] in _BUYING]
-    return (
-        first
-        if effect >= _OUTWEIGHS * max(buying, default=0.0) and stem_of(first["feature"])[0] not in _BUYING
-        else None
-    )
+    outweighs = effect >= max(_OUTWEIGHS * max(buying, default=0.0), _REMARKABLE)
+    return first if outweighs and stem_of(first["feature"])[0] not in _BUYING else None
 
 
-def _who(card: Mapping[str, Any], features: Sequence[FeatureRow]) -> Iterator[str]:
-    recency, tenure = _median(card, "recency_days"), _median(card, "tenure_days")
-    effect = (card["features"].get("recency_days") or {}).get("effect_size") or 0.0
-    if recency is not None:
-        days = _days(recency)
-        yield (
-            f"Half of them have not bought for {days} or more."
-            if effect > 0
-            else f"Half of them bought in the last {days}."
-        )
-    if tenure:
-        yield f"Their first and last purchase typically lie {_days(tenure)} apart."
+def _who(card: Mapping[str, Any], features: Sequence[FeatureRow], facts: Facts) -> Iterator[str]:
+    told = {idea_of(trait["feature"]) for trait in card["distinguishing"]}
+    absence, tenure = facts.people.absence, _known_mean(facts, "tenure_days")
+    days = _known_mean(facts, absence)
+    gone = state(facts) in ("lapsed", "fading") or is_absent(facts)
+    if days is not None and not gone and idea_of(absence) not in told:
+        yield f"On average {LAST[absence].format(_days(days))}."
+    if tenure and "tenure_days" not in told:
+        yield f"Their first and last purchase lie {_days(tenure)} apart on average."
     stages = (("is_new", "are new"), ("is_at_risk", "are at risk"), ("is_lapsed", "have lapsed"))
-    shares = [(_mean(card, name), words) for name, words in stages]
+    shares = [(facts.mean(name), words) for name, words in stages]
     notable = [f"{share_text(share)} {words}" for share, words in shares if share is not None and share >= _NOTABLE]
     if notable:
-        yield f"By their own rhythm, {' and '.join(notable)}."
-    found = [trait for feature in features if "=" in feature["name"] and (trait := _attribute(card, feature))]
+        yield f"By their own rhythm, {listed(notable)}."
+    found = [
+        trait
+        for feature in features
+        if "=" in feature["name"] and idea_of(feature["name"]) not in told and (trait := _attribute(card, feature))
+    ]
     for _, text in sorted(found)[:_MOST_ATTRIBUTES]:
         yield text
 
@@ -109,76 +121,80 @@ def _attribute(card: Mapping[str, Any], feature: FeatureRow) -> tuple[float, str
     column, _, value = str(feature["name"]).partition("=")
     figure = card["features"][feature["name"]]
     found = compare(feature, figure, n_profiles=card["n_profiles"])
-    if found is None or found.statistic != "mean" or figure["effect_size"] < _CLEAR_EFFECT:
+    if found is None or figure["effect_size"] < _CLEAR_EFFECT:
         return None
     mine, overall = share_text(found.value), share_text(found.overall)
     words = f"{column.replace('_', ' ')} {pretty(value)}"
     return -figure["effect_size"], f"More often than others: {words} ({mine} against {overall})."
 
 
-def _does(card: Mapping[str, Any], features: Sequence[FeatureRow]) -> Iterator[str]:
-    gap, orders, basket = (_median(card, name) for name in ("gap_days_mean", "n_orders", "amount_per_order"))
+def _does(card: Mapping[str, Any], facts: Facts, head: str) -> Iterator[str]:
+    told = {trait["feature"] for trait in card["distinguishing"]}
+    orders, gap, basket = (
+        None if name in told else _known_mean(facts, name) for name in ("n_orders", "gap_days_mean", "amount_per_order")
+    )
     parts = []
     if orders is not None:
-        parts.append(f"{amount_text(orders, 'orders')} {'order' if orders == 1 else 'orders'} in all")
-    if gap is not None and (orders is None or orders > 1):
+        parts.append(singular(f"{amount_text(orders, 'orders')} orders in all", "orders"))
+    if gap is not None and f"buy every {_days(gap)}" not in head:
         parts.append(f"{_days(gap)} between purchases")
     if basket is not None:
         parts.append(f"{amount_text(basket, 'currency')} per order")
     if parts:
-        yield f"Typically: {', '.join(parts)}."
-    named = {feature["name"]: feature for feature in features}
-    tasted = [f for name, f in named.items() if pretty(name.removeprefix("share_")) in card.get("tastes", ())[:2]]
-    others = [f for family in _DOINGS if (f := _clearest(card, family, features)) is not None]
-    for feature in [*tasted, *others]:
-        found = compare(feature, card["features"][feature["name"]], n_profiles=card["n_profiles"])
-        if found is not None:
-            yield f"They {phrase(feature, found)}."
+        yield f"On average: {', '.join(parts)}."
+    favourites = list(card.get("tastes", ()))[:_MOST_TASTES]
+    if len(favourites) > 1:
+        yield f"Bought clearly more than by others: {listed(favourites)}."
 
 
-def _clearest(card: Mapping[str, Any], family: str, features: Sequence[FeatureRow]) -> FeatureRow | None:
-    """The feature of a family with the strongest effect that can be said, if it is clear."""
-    said = [
-        (abs(card["features"][f["name"]]["effect_size"]), f)
-        for f in features
-        if f.get("family") == family
-        and not stem_of(f["name"])[1]
-        and compare(f, card["features"][f["name"]], n_profiles=card["n_profiles"])
-    ]
-    strongest = max(said, key=lambda pair: pair[0], default=(0.0, None))
-    return strongest[1] if strongest[0] >= _CLEAR_EFFECT else None
-
-
-def _worth(card: Mapping[str, Any], average: float | None) -> str:
-    each, ratio = card.get("value_per_profile"), card.get("value_ratio")
+def _worth(card: Mapping[str, Any], facts: Facts) -> str:
+    each, ratio, average = card.get("value_per_profile"), card.get("value_ratio"), facts.overall.get("amount_sum")
     if each is None or card["value_share"] is None:
         return ""
-    text = f"{amount_text(each, 'currency')} each"
+    text = f"{amount_text(each, 'currency')} each on average"
     if ratio is None or ratio < 0 or average is None:
         return f"{text}."
-    whole = amount_text(average, "currency")
+    whole = f"the {amount_text(average, 'currency')} of the average {facts.people.one}"
     if ratio >= _TWICE:
-        return f"{text}, {_times(ratio)} the average of {whole}."
+        return f"{text}, {_times(ratio)} {whole}."
     if abs(ratio - 1) < 0.015:
-        return f"{text}, about the average of {whole}."
-    return f"{text}, {abs(ratio - 1):.0%} {'above' if ratio > 1 else 'below'} the average of {whole}."
+        return f"{text}, about {whole}."
+    return f"{text}, {abs(ratio - 1):.0%} {'above' if ratio > 1 else 'below'} {whole}."
 
 
 def _actions(facts: Facts) -> Iterator[tuple[str, str]]:
     """Suggestions and the figures that speak for them, most fitting first."""
     yield from _by_state(facts)
     yield from _by_behaviour(facts)
+    if facts.people is not CUSTOMERS:
+        yield from _by_network(facts)
     if state(facts) != "lapsed":
         yield from _by_rhythm(facts)
     share = share_text(facts.card["profile_share"])
     yield (
         "Consider a small test before a campaign: treat half of them, drawn at random.",
-        f"they are {share} of customers",
+        f"they are {share} of {facts.people.many}",
     )
+
+
+def _by_network(facts: Facts) -> Iterator[tuple[str, str]]:
+    shares = [(facts.effect(n), n) for n in facts.names if n.startswith("share_on_") and facts.high(n)]
+    if shares:
+        name = max(shares)[1]
+        where = pretty(network(name.removeprefix("share_on_")))
+        share = share_text(facts.mean(name) or 0.0)
+        yield f"Consider reaching them on {where} first.", f"{share} of their social actions are there"
+    if facts.high("n_social_actions"):
+        yield "Consider inviting them to post or to review.", "they are active more often than others"
 
 
 def _by_behaviour(facts: Facts) -> Iterator[tuple[str, str]]:
     ratio = facts.value_ratio
+    if facts.high("intent_score", CLEAR) and facts.people is not CUSTOMERS:
+        yield (
+            "Consider an offer now, while the interest is fresh.",
+            "they show more recent interest in buying than others",
+        )
     if facts.high("cart_share") and facts.low("purchase_share"):
         yield "Consider a reminder for filled carts.", "they fill carts more, and buy from them less, than others do"
     if facts.low("rating_mean") or facts.low("sentiment_mean"):
@@ -187,9 +203,9 @@ def _by_behaviour(facts: Facts) -> Iterator[tuple[str, str]]:
         because = f"they bring {share_text(facts.card['value_share'])} of sales"
         yield "Consider service and early access rather than discounts: the aim is to keep them.", because
     if facts.high("response_share"):
-        yield "Consider testing new offers here first.", "they respond to contacts more than others do"
+        yield "Consider testing new offers here first.", "they answer a larger share of messages than others do"
     elif facts.low("response_share"):
-        yield "Consider fewer contacts, better chosen.", "they respond to contacts less than others do"
+        yield "Consider fewer messages, better chosen.", "they answer a smaller share of messages than others do"
     if ratio is not None and ratio >= _MUCH and state(facts) != "lapsed":
         yield "Consider asking them to recommend the shop.", f"each spends {_times(ratio)} the average"
     if facts.card.get("tastes"):
@@ -201,53 +217,49 @@ def _by_behaviour(facts: Facts) -> Iterator[tuple[str, str]]:
 
 
 def _by_rhythm(facts: Facts) -> Iterator[tuple[str, str]]:
-    gap, basket, ratio = facts.median("gap_days_mean"), facts.median("amount_per_order"), facts.value_ratio
+    gap, basket = (_known_mean(facts, name) for name in ("gap_days_mean", "amount_per_order"))
+    ratio = facts.value_ratio
     if basket is not None and facts.low("amount_per_order") and facts.high("n_orders", 0.0):
-        text = f"Consider a threshold offer a little above {amount_text(basket, 'currency')}, their typical order."
+        text = f"Consider a threshold offer a little above {amount_text(basket, 'currency')}, their average order."
         yield text, "they come more often than others, with smaller baskets"
-    if gap is not None and facts.effect("n_orders") < 0 and ratio is not None and ratio < 1:
+    slow = facts.effect("n_orders") < 0 and facts.effect("gap_days_mean") >= 0
+    if gap is not None and slow and ratio is not None and ratio < 1:
         yield (
             f"Consider testing a reason to come back sooner than their usual {_days(gap)}.",
             f"they spend {1 - ratio:.0%} less than the average",
         )
     if gap is not None and gap <= _WEEKLY and ratio is not None and ratio < _MUCH:
-        yield "Consider small tests that add an item to a visit.", f"they typically buy every {_days(gap)} already"
+        yield "Consider small tests that add an item to a visit.", f"they buy every {_days(gap)} on average already"
     elif ratio is not None and ratio < 1:
         yield "Consider testing offers from categories they rarely buy.", "they spend less than the average"
 
 
 def _by_state(facts: Facts) -> Iterator[tuple[str, str]]:
-    now, recency, orders = state(facts), facts.median("recency_days"), facts.median("n_orders")
-    gap = facts.median("gap_days_mean")
-    if now == "lapsed" and recency is not None:
-        because = f"half of them have not bought for {_days(recency)} or more"
-        yield "Consider a small win-back test with a control group before spending more on them.", because
+    now, orders, absence = state(facts), facts.median("n_orders"), facts.people.absence
+    gap, days = _known_mean(facts, "gap_days_mean"), _known_mean(facts, absence)
+    away = "" if days is None else f"on average {LAST[absence].format(_days(days))}"
+    if now == "lapsed" and away:
+        yield "Consider a small win-back test with a control group before spending more on them.", away
         if gap is not None and not few_orders(facts):
-            yield "Consider asking what changed.", f"they used to buy every {_days(gap)}, typically"
+            yield "Consider asking what changed.", f"they used to buy every {_days(gap)} on average"
     if few_orders(facts) and orders is not None:
-        word = "order" if orders == 1 else "orders"
-        because = f"their typical member placed {amount_text(orders, 'orders')} {word}"
+        placed = singular(f"{amount_text(orders, 'orders')} orders", "orders")
+        because = f"at least half of them placed no more than {placed}"
         if now == "lapsed":
             yield "Consider asking why they left after so few orders.", because
         else:
             yield "Consider a nudge towards the next order soon after the last.", because
     if now == "new":
         yield "Consider a welcome series that makes buying a habit.", "their first purchase in the data is recent"
-    if now == "fading" and recency is not None:
-        because = f"half of them have not bought for {_days(recency)} or more"
-        yield "Consider a reminder now, before they lapse.", because
+    if now == "fading" and away:
+        yield "Consider a reminder now, before they lapse.", away
+    if is_absent(facts) and away:
+        yield "Consider one good reason to come back, and silence if it fails.", away
 
 
-def _median(card: Mapping[str, Any], name: str) -> float | None:
-    figure = card["features"].get(name) or {}
-    n_known = figure.get("n_known")
-    rare = n_known is not None and n_known < card["n_profiles"] / 2
-    return None if rare or figure.get("median") is None else float(figure["median"])
-
-
-def _mean(card: Mapping[str, Any], name: str) -> float | None:
-    value = (card["features"].get(name) or {}).get("mean")
-    return None if value is None else float(value)
+def _known_mean(facts: Facts, name: str) -> float | None:
+    """The mean, None where less than half of the segment has the figure."""
+    return facts.mean(name) if facts.known(name) else None
 
 
 def _times(ratio: float) -> str:
@@ -256,4 +268,4 @@ def _times(ratio: float) -> str:
 
 def _days(value: float) -> str:
     text = f"{value:,.0f}" if value >= 10 else amount_text(value, "days")
-    return f"{text} {'day' if text == '1' else 'days'}"
+    return singular(f"{text} days", "days")

@@ -1,45 +1,47 @@
 """Segment cards as plain text, for a terminal."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
-from gpuseg.segments.naming import amount_text, pretty
+from gpuseg.segments.phrases import stem_of
 
 _WIDTH = 96
-_SHOWN = ("recency_days", "n_orders", "amount_sum", "amount_per_order", "n_active_days", "gap_days_mean")
 
 
-def card_text(card: Mapping[str, Any], features: Sequence[Mapping[str, Any]]) -> str:
-    """One card: name, summary, worth, what sets the segment apart, what to try, and typical figures."""
+def card_text(card: Mapping[str, Any], value_feature: str | None) -> str:
+    """One card: name, headline, who they are, what they do, what they are worth, how they differ, what to try.
+
+    Parameters
+    ----------
+    card : mapping
+        Of `segments.json`.
+    value_feature : str or None
+        The feature of which "Worth" tells; it is not told again.
+    """
     title = f"{card['segment_id']}  {card['name']}"
-    lines = [title, "-" * len(title), fill(card["summary"], _WIDTH)]
-    if card.get("worth"):
-        lines += ["Worth:", fill(card["worth"], _WIDTH, initial_indent="  ", subsequent_indent="  ")]
-    if card["distinguishing"]:
-        lines.append("What sets it apart:")
-        lines += [f"  {trait['effect_size']:+.1f}  {trait['phrase']}" for trait in card["distinguishing"]]
+    lines = [title, "-" * len(title), fill(card["headline"], _WIDTH)]
+    for label, key in (("Who they are", "who"), ("What they do", "does"), ("Worth", "worth")):
+        if card.get(key):
+            lines += [f"{label}:", _indented(card[key])]
+    traits = [trait["phrase"] for trait in card["distinguishing"] if stem_of(trait["feature"])[0] != value_feature]
+    if traits:
+        lines += ["How they differ, clearest first:", *(_indented(f"- {words}", hanging=4) for words in traits)]
     if card.get("actions"):
         lines.append("What to try:")
-        for action in card["actions"]:
-            text = f"{action['text']} Why: {action['because']}."
-            lines.append(fill(text, _WIDTH, initial_indent="  ", subsequent_indent="    "))
-    known = {feature["name"]: feature for feature in features}
-    shown = [known[name] for name in _SHOWN if name in known]
-    if shown:
-        lines.append("Typical figures (mean; median; mean of everyone):")
-    for feature in shown:
-        figure = card["features"][feature["name"]]
-        numbers = [amount_text(value, feature["unit"]) for value in (figure["mean"], figure["median"], feature["mean"])]
-        lines.append(f"  {pretty(feature['label']):<34} {numbers[0]:>12} {numbers[1]:>12} {numbers[2]:>12}")
+        lines += [_indented(f"- {each['text']} Why: {each['because']}.", hanging=4) for each in card["actions"]]
     return "\n".join(lines)
 
 
 def withheld_text(withheld: Mapping[str, Any]) -> str:
     """One line on the segments that are not described."""
-    n = withheld["n_segments"]
+    n, n_profiles = withheld["n_segments"], withheld["n_profiles"]
     what = "1 segment is" if n == 1 else f"{n} segments are"
     return (
-        f"{what} not described ({withheld['n_profiles']:,} profiles), so that no group of fewer than "
-        f"{withheld['group_floor']:,} can be made out."
+        f"{what} not described ({n_profiles:,} {'profile' if n_profiles == 1 else 'profiles'}), so that no group of "
+        f"fewer than {withheld['group_floor']:,} can be made out."
     )
+
+
+def _indented(text: str, *, hanging: int = 2) -> str:
+    return fill(text, _WIDTH, initial_indent="  ", subsequent_indent=" " * hanging)

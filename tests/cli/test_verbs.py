@@ -10,7 +10,7 @@ import yaml
 
 from gpuseg.config import Config, config_schema
 from gpuseg.starter import STARTER
-from tests.cli.shop import N_PROFILES, N_ROWS, TEXT_ID, csv_text, rows
+from tests.cli.shop import N_PROFILES, N_ROWS, TEXT_ID, Shop, csv_text, rows
 
 
 def files(folder):
@@ -278,13 +278,76 @@ def test_describe_shows_every_card(copied, gpuseg):
     assert [card["segment_id"] for card in cards] == [0, 1, 2]
     for card in cards:
         assert f"{card['segment_id']}  {card['name']}\n" in told.out
-        assert " ".join(card["summary"].split()) in " ".join(told.out.split())
+        for part in ("headline", "who", "does", "worth"):
+            assert " ".join(card[part].split()) in " ".join(told.out.split())
+        assert "not described" not in told.out
     one = gpuseg("--json", "describe", copied.out, "--segment", 2).content
     assert one == content | {"segments": [cards[2]]}
     alone = gpuseg("describe", copied.out, "--segment", 2).out
     assert alone.startswith(f"2  {cards[2]['name']}\n")
     assert alone.strip() in told.out
-    assert cards[0]["summary"] not in " ".join(alone.split())
+    assert cards[0]["headline"] not in " ".join(alone.split())
+
+
+def test_withheld_segments_are_counted_and_not_shown(copied, gpuseg):
+    copied.config["privacy"] = {"group_floor": 10}
+    told = gpuseg("run", copied.write())
+    segments = gpuseg("--json", "describe", copied.out).content
+    withheld, shown = segments["withheld"], segments["segments"]
+    assert withheld["segment_ids"]
+    assert {card["segment_id"] for card in shown} == set(range(3)) - set(withheld["segment_ids"])
+    n, n_profiles = withheld["n_segments"], withheld["n_profiles"]
+    what = "1 segment is" if n == 1 else f"{n} segments are"
+    line = f"{what} not described ({n_profiles} profiles), so that no group of fewer than 10 can be made out."
+    assert told.out.count(line) == 1
+    assert gpuseg("describe", copied.out).out.count(line) == 1
+    page = (copied.current / "report.html").read_text(encoding="utf-8")
+    assert (
+        page.count(line) == (copied.current / "MODEL_CARD.md").read_text(encoding="utf-8").count("not described") == 1
+    )
+    hidden = withheld["segment_ids"][0]
+    refused = gpuseg("describe", copied.out, "--segment", hidden)
+    assert (refused.code, refused.out) == (2, "")
+    assert f"--segment {hidden}: withheld, so that no group of fewer than 10 is described" in refused.err
+    profiles = copied.assignments()
+    place = profiles["segment_id"].to_pylist().index(hidden)
+    profile = profiles["profile_id"][place].as_py()
+    refused = gpuseg("explain", copied.out, "--profile", profile)
+    assert (refused.code, refused.out) == (2, "")
+    assert "not described" in refused.err
+    assert profile not in refused.err
+    if shown:
+        alone = gpuseg("describe", copied.out, "--segment", shown[0]["segment_id"]).out
+        assert "not described" not in alone
+
+
+@pytest.mark.parametrize(("done", "missing"), [("validate", "features"), ("features", "fit"), ("assign", "explain")])
+@pytest.mark.parametrize("verb", ["describe", "explain", "verify"])
+@pytest.mark.parametrize("place", ["", "v0001"])
+def test_an_unfinished_version_says_what_is_missing(tmp_path, gpuseg, done, missing, verb, place):
+    fresh = Shop(tmp_path)
+    fresh.csv(rows())
+    assert gpuseg(done, fresh.write()).code == 0
+    told = gpuseg(verb, fresh.out / place)
+    assert (told.code, told.out) == (5, "")
+    assert f"v0001 is not finished: stage {missing} is missing; `gpuseg run --resume CONFIG`" in told.err
+    assert gpuseg("run", "--resume", fresh.write()).code == 0
+    assert gpuseg(verb, fresh.out / place).code == 0
+
+
+@pytest.mark.parametrize(
+    ("verb", "then"), [("validate", "features"), ("features", "fit"), ("fit", "assign"), ("assign", "report")]
+)
+def test_every_stage_says_what_comes_next(copied, gpuseg, verb, then):
+    config = copied.write()
+    last = gpuseg(verb, config).out.splitlines()[-1]
+    assert last == f"Next: gpuseg {then} {config}, or all that is left: gpuseg run --resume {config}"
+    assert gpuseg(then, config).code == 0
+
+
+def test_describe_says_what_comes_next(copied, gpuseg):
+    last = gpuseg("describe", copied.out).out.splitlines()[-1]
+    assert last == f"Next, why one profile is where it is: gpuseg explain {copied.out} --profile ID"
 
 
 def test_explain_tells_the_reasons_of_a_profile(copied, gpuseg):
@@ -326,7 +389,11 @@ def test_run_says_what_it_did(copied, gpuseg):
     assert copied.current == Path(content["path"])
     text = gpuseg("run", copied.write()).out.splitlines()
     assert text[0] == "30 profiles in 3 segments"
-    assert text[-2:] == [f"Report: {copied.current / 'report.html'}", f"Assignments: {copied.current / 'assignments'}"]
+    assert text[-3:] == [
+        f"Report: {copied.current / 'report.html'}",
+        f"Assignments: {copied.current / 'assignments'}",
+        f"Next: open the report, or: gpuseg describe {copied.out}",
+    ]
     for line, card in zip(text[1:4], content["segments"], strict=True):
         assert card["name"] in line
         assert f"{card['profile_share']:.1%}" in line

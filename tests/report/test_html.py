@@ -72,8 +72,10 @@ def no_value(segments: dict[str, Any]) -> dict[str, Any]:
 
 def test_every_section_shows_its_numbers(render: Any, segments: dict[str, Any]) -> None:
     page = Page(render(segments))
-    for name in ("findings", "overview", "segments", "differences", "choice", "data", "glossary"):
+    for name in ("findings", "overview", "segments", "differences", "choice", "data", "glossary", "analysts"):
         assert page.section(name), name
+    titles = [attributes.get("title") for attributes in page.tags("td")]
+    assert {"+3.4 standard deviations", "−2.6 standard deviations"} <= set(titles)
     for expected in (
         "2,469",
         "4.6 million",
@@ -86,9 +88,9 @@ def test_every_section_shows_its_numbers(render: Any, segments: dict[str, Any]) 
         "4,865.18",
         "They are worth what they spend.",
         "Consider asking them. Why: they know.",
-        "Has 2.3 times the total spent of the average customer",
-        "+3.4",
-        "−2.6",
+        "Has 2.3 times the number of orders of the average customer",
+        "far above",
+        "far below",
         "1,500 of 2,469",
         "41% and 18%",
         "0.342",
@@ -161,7 +163,7 @@ def test_page_is_accessible(render: Any, segments: dict[str, Any]) -> None:
     assert page.headings.count(1) == 1
     assert all(later <= earlier + 1 for earlier, later in zip(page.headings, page.headings[1:], strict=False))
     pictures = [attributes for _, attributes in page.elements if attributes.get("role") == "img"]
-    assert len(pictures) == 4
+    assert len(pictures) == 3
     assert all(attributes["aria-label"] for attributes in pictures)
     assert "Lapsed shoppers: 4.9% of customers, 1% of sales, 383.00 each" in (pictures[0]["aria-label"] or "")
     ids = [attributes["id"] for _, attributes in page.elements if "id" in attributes]
@@ -223,7 +225,7 @@ def test_no_candidates_and_no_projection(render: Any, segments: dict[str, Any]) 
     segments["projection"] = None
     page = Page(render(segments))
     assert "6 segments, as asked" in page.text
-    assert "All numbers tried" not in page.text
+    assert "How the number of segments was found" not in page.text
     assert "map of the customers" not in page.text
 
 
@@ -252,7 +254,8 @@ def test_every_measure_has_a_curve_and_a_column(render: Any, segments: dict[str,
     segments["choice"]["reason"] = "from 4 on, more segments hardly make the groups tighter"
     page = Page(render(segments))
     charts = [a["aria-label"] or "" for a in page.tags("div") if "Line chart" in (a.get("aria-label") or "")]
-    assert len(charts) == 5
+    assert len(charts) == 4
+    assert not any("Inertia" in chart for chart in charts)
     assert "Davies-Bouldin" not in page.text
     for expected in ("Prediction strength", "0.810", "Stability", "0.920", "812", "Silhouette", "Inertia"):
         assert expected in page.text, expected
@@ -262,10 +265,10 @@ def test_every_measure_has_a_curve_and_a_column(render: Any, segments: dict[str,
 def test_rules_and_baseline(render: Any, segments: dict[str, Any], explanations: dict[str, Any]) -> None:
     page = Page(render(segments, explanations=explanations))
     assert page.section("rules")
-    assert page.section("baseline")
+    assert "Compared with plain RFM scores" in page.text
     for expected in (
-        "gives 91% of them the same segment",
-        "617 customers it had not seen",
+        "give 91% of them the same segment",
+        "617 customers from whom they were not learned",
         "At least 15 orders, and last bought 9 days ago or less. Right: 95%.",
         "The widest of several rules.",
         "The segments tell customers apart better than RFM scores.",
@@ -282,7 +285,7 @@ def test_without_explanations_their_sections_stay_away(
 ) -> None:
     page = Page(render(segments, explanations=explanations))
     assert not page.section("rules")
-    assert not page.section("baseline")
+    assert "Compared with plain RFM scores" not in page.text
 
 
 def test_overlapping_segments_are_told(render: Any, segments: dict[str, Any]) -> None:
@@ -315,8 +318,83 @@ def test_unknown_keys_of_quality_are_shown(render: Any, segments: dict[str, Any]
 def test_no_warnings(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
     quality["warnings"] = []
     text = Page(render(segments)).text
-    assert "No warnings." in text
-    assert "about the data" not in text
+    assert "No warnings: nothing needs to be acted on." in text
+    assert "to act on:" not in text
+
+
+def test_routine_notes_are_no_warnings(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
+    routine = [
+        "orders: 1 rows at or after as_of were left out",
+        "orders: 12 rows past their retention were left out",
+        "constant features left out of the matrix: share_x",
+    ]
+    quality["warnings"] = [*routine, "orders: the files a and b hold the same bytes; remove all but one"]
+    page = Page(render(segments))
+    notes = [a for a in page.tags("li") if a.get("class") == "note"]
+    assert "1 warning to act on" in page.text
+    assert len(notes) == 1
+    assert "orders: 1 row at or after as_of was left out" in page.text
+    assert all(note in page.text for note in routine[1:])
+    assert page.text.index("hold the same bytes") < page.text.index("Notes of the checks")
+
+
+def test_the_number_of_segments_is_explained_in_words(render: Any, segments: dict[str, Any]) -> None:
+    reason = (
+        "no number leaves gaps between most of the segments; beyond 5, more segments are only slightly tighter, and 4 "
+        "is the nearest number that comes out again on resampled profiles (stability 0.93)"
+    )
+    segments["choice"]["reason"] = reason
+    html = render(segments)
+    section = Page(html.split('id="choice"')[1].split("</section>")[0].partition(">")[2]).text
+    assert "Customers shade into each other without clear gaps; with more than 5 segments little is gained" in section
+    assert "4 is the nearest number that comes out again when other customers are drawn." in section
+    assert "stability" not in section.lower()
+    assert not re.search("silhouette|prediction", section.lower())
+    assert reason[1:] in html.split('id="analysts"')[1]
+
+
+def test_every_measure_is_folded(render: Any, segments: dict[str, Any], explanations: dict[str, Any]) -> None:
+    segments["choice"]["reason"] = "6 segments separate the profiles most clearly (mean silhouette 0.34)"
+    html = render(segments, explanations=explanations)
+    shown = re.sub(r"<details.*?</details>", "", html, flags=re.DOTALL)
+    assert not re.search(r"(?i)silhouette|inertia|k-means|rfm|standard deviation(?!s\")", Page(shown).text)
+    assert "<details" in html
+    assert "<details open" not in html
+
+
+def test_spend_is_told_once(render: Any, segments: dict[str, Any]) -> None:
+    """What they are worth has words of its own; minor units are spend once more."""
+    minor = {"name": "amount_minor_30d", "label": "spend in the last 30 days, minor units"}
+    segments["features"].append(segments["features"][3] | minor)
+    text = Page(render(segments)).text
+    assert "minor units" not in text
+    assert "the total spent of the average customer" not in text
+
+
+def test_visitors_are_no_customers(render: Any, no_value: dict[str, Any]) -> None:
+    for part in (*no_value["segments"], no_value):
+        part["features"] = [] if part is no_value else {}
+    feature = {"name": "n_sessions", "family": "browsing", "label": "visits", "unit": "visits", "mean": 3.0}
+    no_value["choice"]["reason"] = "6 is the largest number of segments that come out again on other profiles"
+    no_value["features"] = [feature | {"median": 2.0, "transform": "log1p", "used": True, "weight": 1.0}]
+    for segment in no_value["segments"]:
+        segment["features"] = {"n_sessions": {"mean": 4.0, "median": 3.0, "effect_size": 1.0}}
+        segment["distinguishing"] = []
+    text = Page(render(no_value, quality={"sources": [], "warnings": []})).text
+    assert "Visitor segments" in text
+    assert "800 visitors, 32% of all" in text
+    assert "ustomer" not in text
+
+
+def test_a_withheld_segment_is_a_note(render: Any, segments: dict[str, Any], quality: dict[str, Any]) -> None:
+    from gpuseg.segments.text import withheld_text
+
+    line = withheld_text({"n_segments": 2, "n_profiles": 14, "group_floor": 10})
+    assert line == "2 segments are not described (14 profiles), so that no group of fewer than 10 can be made out."
+    quality["warnings"] = [line]
+    text = Page(render(segments)).text
+    assert line in text
+    assert "No warnings" in text
 
 
 def test_customers_without_data_are_told(render: Any, segments: dict[str, Any]) -> None:

@@ -133,6 +133,35 @@ def test_a_single_one_is_singular():
     assert said(SPEND, 1, "1") == "spent 1"
 
 
+def item(name, unit, *, dtype="int64"):
+    return {"name": name, "label": name, "saying": "{value} of something", "unit": unit, "dtype": dtype}
+
+
+@pytest.mark.parametrize(
+    ("name", "unit", "value", "text"),
+    [
+        ("n_social_actions", "times", 0, "not active on social networks"),
+        ("n_social_actions_30d", "times", 3, "active 3 times on social networks in the last 30 days"),
+        ("n_contacts_90d", "times", 1, "got 1 message in the last 90 days"),
+        ("n_contacts", "times", 0, "got no messages"),
+        ("n_responses", "times", 1, "responded 1 time"),
+        ("n_intent_events", "times", 0, "no searches, product views, carts or checkouts"),
+        ("intent_score", "points", 5, "recent interest in buying: 5 points"),
+        ("amount_sum_30d", "currency", 0, "spent nothing in the last 30 days"),
+        ("unheard_of", "times", 0, "0 of something"),
+    ],
+)
+def test_plain_words(name, unit, value, text):
+    assert said(item(name, unit), value, str(value)) == text
+
+
+def test_plain_words_of_bounds():
+    sent = item("n_contacts_365d", "times")
+    assert interval_text(sent, Interval(lower=1.0, unknown=False)) == "got more than 1 message in the last 365 days"
+    assert interval_text(sent, Interval(upper=0.0, unknown=False)) == "got no messages in the last 365 days"
+    assert interval_text(sent, Interval(2.0, 5.0, unknown=False)) == "got 3 to 5 messages in the last 365 days"
+
+
 def test_an_attribute_is_a_value_or_is_not():
     assert said(HOME, 1, "100%") == "home ownership is Renter"
     assert said(HOME, 0, "0%") == "home ownership is not Renter"

@@ -3,7 +3,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gpuseg.segments.facts import DECIDING, facts_of, state
-from gpuseg.segments.naming import amount_text, name_segments, pretty, share_text, tastes
+from gpuseg.segments.figures import amount_text, pretty, share_text
+from gpuseg.segments.naming import name_segments, tastes
 
 # What everyone does, in a segment large enough to make the average.
 EVERYONE = {
@@ -52,6 +53,17 @@ def named(one):
         ({"n_orders": (1.0, -2.0), "drop": ("gap_days_mean",)}, "One-time buyers"),
         ({"recency_days": (5.0, -0.5), "tenure_days": (40.0, -2.0)}, "New fortnightly shoppers"),
         ({"response_share": (0.5, 1.0), "gap_days_mean": (7.0, -0.1)}, "Weekly regulars"),
+        ({"value_ratio": 0.5}, "Fortnightly modest spenders"),
+        ({"value_ratio": 4.0}, "Fortnightly top spenders"),
+        ({"value_ratio": 4.0, "share_Wine": (0.5, 1.2)}, "Fortnightly top-spending Wine fans"),
+        ({"value_ratio": 0.2, "share_Wine": (0.5, 1.2)}, "Fortnightly light-spending Wine fans"),
+        (
+            {"value_ratio": 4.0, "share_Wine": (0.5, 1.2), "recency_days": (30.0, 0.5)},
+            "Fading top-spending Wine fans",
+        ),
+        ({"recency_days": (150.0, 2.0), "value_ratio": 1.6}, "Lapsed fortnightly big spenders"),
+        ({"recency_days": (150.0, 2.0), "value_ratio": 0.2}, "Lapsed fortnightly shoppers"),
+        ({"value_ratio": 2.0, "amount_per_order": (90.0, 1.2)}, "Fortnightly big spenders"),
     ],
 )
 def test_names_say_what_is_clear(changed, name):
@@ -93,6 +105,62 @@ def test_a_figure_that_few_have_names_nobody():
 @pytest.mark.parametrize("missing", [*DECIDING, "share_Wine"])
 def test_any_feature_may_be_missing(missing):
     assert named(card(drop=(missing,)))
+
+
+def social(network, share, effect, *, n=10.0, n_effect=0.0, away=20.0, away_effect=0.0):
+    names = {"n_social_actions": figure(n, n_effect), "social_recency_days": figure(away, away_effect)}
+    names |= {f"share_on_{each}": figure(0.1, -0.5) for each in ("facebook", "tiktok", "Blip", "x" * 30)}
+    return {"features": names | {f"share_on_{network}": figure(share, effect)}, "n_profiles": 100, "value_ratio": None}
+
+
+def test_social_events_alone_give_followers_of_networks():
+    crowd = social("facebook", 0.3, 0.0)
+    crowd |= {"features": {n: f | {"n_known": 10_000} for n, f in crowd["features"].items()}, "n_profiles": 10_000}
+    cards = [
+        crowd,
+        social("facebook", 0.7, 0.8, n=4.0, n_effect=-0.5),
+        social("facebook", 0.7, 0.8, away=200.0, away_effect=1.5),
+        social("tiktok", 0.7, 2.0, n=40.0, n_effect=1.5),
+        social("Blip", 0.7, 2.0),
+        social("x" * 30, 0.7, 2.0, n=2.0, n_effect=-1.2),
+    ]
+    assert name_segments(cards) == [
+        "Typical followers",
+        "Occasional Facebook followers",
+        "Quiet Facebook followers",
+        "Active TikTok followers",
+        "Blip followers",
+        "Rare followers",
+    ]
+
+
+def test_a_figure_that_differs_goes_before_a_number():
+    def visits(n, seconds, effect):
+        shown = {"n_sessions": figure(n), "dwell_seconds_mean": figure(seconds, effect)}
+        return {"features": shown, "n_profiles": 100, "value_ratio": None}
+
+    assert name_segments([visits(9.0, 20.0, 0.0), visits(9.0, 30.0, 0.4), visits(9.0, 10.0, -0.4)]) == [
+        "Typical visitors",
+        "Typical visitors, slower reading",
+        "Typical visitors, faster reading",
+    ]
+    between = name_segments([visits(9.0, 20.0, 0.0), visits(9.0, 40.0, 0.8), visits(9.0, 30.0, 0.4)])
+    assert between[2] == "Typical visitors, faster reading"
+    assert name_segments([visits(9.0, 20.0, 0.0)] * 2)[1] == "Typical visitors 2"
+
+
+def test_a_trait_that_both_have_tells_nobody_apart():
+    baskets = {"amount_per_order": (33.0, 0.3)}
+    first, second = card(**baskets), card(**baskets, n_orders=(23.0, 0.2))
+    crowd = {"features": CROWD["features"], "n_profiles": 10_000, "value_ratio": 1}
+    assert name_segments([first, second, crowd])[:2] == ["Fortnightly shoppers", "Fortnightly shoppers, more orders"]
+
+
+def test_a_name_does_not_contradict_the_average_on_the_card():
+    """Most come weekly, yet a few very long gaps make the average two months."""
+    skewed = card()
+    skewed["features"]["gap_days_mean"] = {"mean": 55.0, "median": 7.0, "effect_size": 0.5, "n_known": 100}
+    assert named(skewed) == "Occasional shoppers"
 
 
 def test_without_purchases_visits_name_a_segment():
@@ -170,8 +238,8 @@ cards = st.builds(
 def test_names_are_distinct_and_short(cards):
     names = name_segments(cards)
     assert len(set(names)) == len(names) == len(cards)
-    assert all(name[0].isupper() and len(name.split()) <= 6 for name in names)
-    assert all(len(name.split()) <= 5 or name.rpartition(" ")[2].isdigit() for name in names)
+    assert all(name[0].isupper() and len(name.split()) <= 10 for name in names)
+    assert all(len(name.split(",")[0].split()) <= 5 or name.rpartition(" ")[2].isdigit() for name in names)
     assert name_segments(cards) == names
 
 

@@ -1,6 +1,7 @@
 import datetime as dt
 import json
 import math
+import re
 import shutil
 from types import SimpleNamespace
 
@@ -67,7 +68,7 @@ def test_every_number_of_every_profile_follows_from_its_features_and_the_model(r
     centers = np.load(run.path / "model" / "centers.npy").astype(float).tolist()
     features, assignments = run.features().set_index("profile_id"), run.assignments().set_index("profile_id")
     together = features.join(assignments["segment_id"])
-    medians, means = together.groupby("segment_id").median(), features.mean()
+    middles, means = together.groupby("segment_id").mean(), features.mean()
     assert len(features) == N_PROFILES
     for profile, row in features.iterrows():
         told = run.explain(profile)
@@ -99,8 +100,8 @@ def test_every_number_of_every_profile_follows_from_its_features_and_the_model(r
             name = reason["feature"]
             segments = ((mine["segment_id"], "segment_value"), (other, "runner_up_value"))
             for segment, key in segments:
-                median = float(medians.loc[segment, name])
-                assert reason[key] == (None if math.isnan(median) else pytest.approx(median))
+                middle = float(middles.loc[segment, name])
+                assert reason[key] == (None if math.isnan(middle) else pytest.approx(middle))
             assert reason["average"] == pytest.approx(means[name])
 
 
@@ -172,7 +173,7 @@ def test_a_profile_without_events_has_no_segment(run, profile):
         "margin": None,
         "reasons": [],
     }
-    assert reasons_text(told) == "No segment: the profile has no events before as_of."
+    assert reasons_text(told) == "No segment: the profile has no events before the end of the data (as_of)."
 
 
 UNKNOWN = [424_242, "424242", "kowalski", "", " 97", "97.0", 97.0, 2**70, "9" * 19, True, None, "\udcff"]
@@ -235,18 +236,23 @@ def test_explanations_are_those_of_the_file(run):
 
 def test_reasons_as_text(run):
     told = run.explain(97)
+    mine = told["segment_name"]
     text = reasons_text(told).splitlines()
     assert text[0] == f"{told['segment_id']}  {told['segment_name']}"
-    assert text[2].startswith(f"Confidence {told['confidence']:.2f}: {told['distance']:.2f} from this segment's center")
+    other = told["runner_up"]["segment_name"]
+    assert text[2] == f"Fit: clearly this segment; the next most alike is {other}."
     assert text[4] == f"{told['reasons'][0]['share']:+6.0%}  {told['reasons'][0]['text']}"
-    shares = [int(line[:6].strip().rstrip("%")) for line in text[4:] if not line.startswith("Against")]
+    shares = [int(line[:6].strip().rstrip("%")) for line in text[4:] if not line.startswith("What")]
     assert sum(shares) == pytest.approx(100, abs=len(shares))
     assert "97" not in text[0] + text[2]
+    for confidence, words in ((0.5, "clearly this"), (0.49, "more like this"), (0.19, f"between {mine} and {other}")):
+        assert words in reasons_text(told | {"confidence": confidence}).splitlines()[2]
+    assert not re.search("confidence|center", "".join(text).lower())
 
 
 def test_half_way_between_two_centers_there_is_nothing_to_tell(run):
     told = run.explain(97) | {"margin": 0.0}
-    assert reasons_text(told).endswith("Both are equally near.")
+    assert reasons_text(told).endswith("The profile is equally like both.")
 
 
 def test_one_segment_has_no_runner_up():
@@ -273,3 +279,28 @@ def test_values_of_an_attribute_are_one_reason(tmp_path):
     assert sorted(each["feature"] for each in region["columns"]) == ["region=North", "region=South", "region=West"]
     assert region["code"].startswith(f"{region['feature']}.")
     assert "region is " in region["text"]
+
+
+@pytest.fixture(scope="module")
+def floored(tmp_path_factory):
+    """A run whose smallest segment, and the next with it, lie below the group floor."""
+    config = {
+        "run": {"out": str(tmp_path_factory.mktemp("floored") / "run"), "as_of": AS_OF},
+        "sources": [{"name": "orders", "kind": "purchases"}],
+        "cluster": {"segments": 3},
+        "privacy": {"group_floor": 41},
+    }
+    return gpuseg.run(config, frames={"orders": lines()})
+
+
+def test_a_withheld_segment_is_not_explained(floored):
+    withheld = set(floored.segments["withheld"]["segment_ids"])
+    rows = floored.assignments().set_index("profile_id")["segment_id"]
+    assert withheld
+    assert set(rows) - withheld
+    hidden = rows.index[rows.isin(withheld)]
+    for profile in hidden:
+        with pytest.raises(ConfigError, match=r"is not described, so that no group of fewer than 41 is$"):
+            floored.explain(profile)
+    shown = floored.explain(rows.index[~rows.isin(withheld)][0])
+    assert shown["reasons"]
