@@ -147,7 +147,7 @@ def seen_lines(
 def state_of(lines: Sequence[Seen]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
     """Day cells and orders, in the order of the state.
 
-    A cell is (profile, day, category, n_lines, amount_minor, first_us, last_us); an order is
+    A cell is (profile, day, category, n_lines, amount_minor, first_us, span_us); an order is
     (profile, source, order_id, order_us, day).
     """
     cells: dict[tuple[Any, ...], list[Seen]] = {}
@@ -173,7 +173,7 @@ def state_of(lines: Sequence[Seen]) -> tuple[list[tuple[Any, ...]], list[tuple[A
             len(cells[key]),
             sum(seen.minor for seen in cells[key]),
             min(seen.at_us for seen in cells[key]),
-            max(seen.at_us for seen in cells[key]),
+            max(seen.at_us for seen in cells[key]) - min(seen.at_us for seen in cells[key]),
         )
         for key in sorted(cells, key=cell_order)
     ]

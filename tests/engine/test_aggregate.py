@@ -38,7 +38,8 @@ def cells_by_dictionary(rows):
     for profile, at_us, amount, _, category in rows:
         cells[profile, at_us // DAY_US, category].append((at_us, amount))
     return {
-        key: (len(kept), sum(amount for _, amount in kept), min(kept)[0], max(kept)[0]) for key, kept in cells.items()
+        key: (len(kept), sum(amount for _, amount in kept), min(kept)[0], max(kept)[0] - min(kept)[0])
+        for key, kept in cells.items()
     }
 
 
@@ -180,7 +181,7 @@ def test_integers_of_state_have_stable_types(device):
     cells = state["purchases.cells"].schema
     assert cells.field("day").type == pa.int32()
     assert cells.field("category").type == pa.dictionary(pa.int32(), pa.string())
-    assert {cells.field(name).type for name in ("n_lines", "amount_minor", "first_us", "last_us")} == {pa.int64()}
+    assert {cells.field(name).type for name in ("n_lines", "amount_minor", "first_us", "span_us")} == {pa.int64()}
 
 
 def test_sums_past_int64_are_refused(device):

@@ -108,7 +108,7 @@ def test_cells_are_sums_over_profile_day_and_category(engine, config_of, kind):
             "n_lines": len(rows),
             **{name: sum(measures[name] for _, measures in rows) for name in rows[0][1]},
             "first_us": min(at for at, _ in rows),
-            "last_us": max(at for at, _ in rows),
+            "span_us": max(at for at, _ in rows) - min(at for at, _ in rows),
         }
         for key, rows in groups.items()
     }

@@ -33,10 +33,10 @@ def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Seq
     -------
     dict of Arrow tables
         "KIND.cells": one row per (profile, day, category) with `n_lines`, the sums of the measures, `first_us` and
-        `last_us`. "KIND.orders", where the kind has orders: one row per (profile, source, order) with the day of its
-        first line; an order without an id is the distinct time `order_us`. "KIND.sessions", where it has sessions:
-        one row a session with the day of its first line. "profiles": the distinct profiles, and whether each source
-        knows them.
+        `span_us`, the time from the first to the last line. "KIND.orders", where the kind has orders: one row per
+        (profile, source, order) with the day of its first line; an order without an id is the distinct time
+        `order_us`. "KIND.sessions", where it has sessions: one row a session with the day of its first line.
+        "profiles": the distinct profiles, and whether each source knows them.
 
     Raises
     ------
@@ -92,7 +92,8 @@ def _cell_table(kind: Kind, cells: Sequence[Any], profiles: pa.Array, names: pa.
         columns["category"] = pa.DictionaryArray.from_arrays(as_arrow(category, category < 0), names)
     columns["n_lines"] = as_arrow(n_lines)
     columns |= {measure.name: as_arrow(values) for measure, values in zip(kind.measures, sums, strict=True)}
-    return pa.table(columns | {"first_us": as_arrow(first_us), "last_us": as_arrow(last_us)})
+    # Most cells hold one line, so spans pack far better than a second instant.
+    return pa.table(columns | {"first_us": as_arrow(first_us), "span_us": as_arrow(last_us - first_us)})
 
 
 def _session_table(
