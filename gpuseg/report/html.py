@@ -117,6 +117,5 @@ def _projection(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> di
         "svg": Markup(pictures.projection(drawn["points"], views)),
         "n_points": text.count(len(pictures.sampled(drawn["points"]))),
         "n_assigned": text.count(segments["n_assigned"]),
-        "method": str(drawn.get("method") or "").upper(),
         "shares": " and ".join(shares),
     }

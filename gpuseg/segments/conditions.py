@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuseg.segments.figures import pretty, singular
+from gpuseg.segments.people import network
 
 FeatureRow = Mapping[str, Any]
 
@@ -202,7 +203,11 @@ def _sayings(item: FeatureRow) -> tuple[str, str]:
     window = _WINDOW.search(item["name"])
     stem = item["name"][: window.start()] if window else item["name"]
     if stem not in _PLAIN:
-        return pretty(item["saying"]), ""
+        saying, name = pretty(item["saying"]), stem.removeprefix("share_on_")
+        if stem.startswith("share_on_") and saying.endswith(f" {name}"):
+            saying = saying.removesuffix(name) + network(name)
+        nothing = f"no {saying.removeprefix('{value} of ')}" if saying.startswith("{value} of items ") else ""
+        return saying, nothing.format()
     saying, nothing = _PLAIN[stem]
     when = f" in the last {window[0][1:-1]} days" if window else ""
     return f"{saying}{when}", nothing and f"{nothing}{when}"

@@ -216,14 +216,21 @@ def distinguishing(
         `feature`, `direction`, `effect_size`, `statistic` (always "mean"), `value`, `overall`, `ratio`, `change`
         (ratio - 1), `phrase` and `short`.
     """
-    one = people_of(feature["name"] for feature in features).one
+    people = people_of(feature["name"] for feature in features)
+    one = people.one
     clear = [f for f in features if abs(figures[f["name"]].get("effect_size") or 0.0) >= _CLEAR_EFFECT]
+    gone = any(
+        feature["name"] == people.absence and compare(feature, figures[people.absence], n_profiles=n_profiles)
+        for feature in clear
+    )
     traits: dict[str, dict[str, Any]] = {}
     for feature in sorted(clear, key=lambda feature: -_tellable(feature["name"], figures)):
         name, figure = feature["name"], figures[feature["name"]]
         found, idea = compare(feature, figure, n_profiles=n_profiles, one=one), idea_of(name)
         if found is not None and stem_of(name)[1] and found.ratio is not None and found.ratio < _HARDLY:
-            # Who has done nothing lately is away.
+            # Who has done nothing lately is away; since when says more.
+            if gone:
+                continue
             idea = "absence"
         if found is None or idea in traits or stem_of(name)[0] in UNTOLD or len(traits) >= _MOST_TRAITS:
             continue

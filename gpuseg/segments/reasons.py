@@ -98,7 +98,9 @@ def reasons_text(told: Mapping[str, Any]) -> str:
     listed = len(shown) + len(against)
     if listed < len(told["reasons"]):
         rest = 1.0 - fsum(reason["share"] for reason in [*shown, *against])
-        lines.append(f"{rest:+6.0%}  everything else ({len(told['reasons']) - listed} figures)")
+        n = len(told["reasons"]) - listed
+        # Adding zero turns a negative zero into a plain one.
+        lines.append(f"{round(rest, 2) + 0.0:+6.0%}  everything else ({n} {'figure' if n == 1 else 'figures'})")
     return "\n".join(lines)
 
 

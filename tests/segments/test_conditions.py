@@ -155,6 +155,16 @@ def test_plain_words(name, unit, value, text):
     assert said(item(name, unit), value, str(value)) == text
 
 
+def test_plain_words_of_shares():
+    assert said(WINE, 0.0, "0%") == "no items from Wine"
+    assert said(WINE, 0.2, "20%") == "20% of items from Wine"
+    odd = WINE | {"name": "share_a{b}", "saying": "{value} of items from a{{b}}"}
+    assert said(odd, 0.0, "0%") == "no items from a{b}"
+    assert said(odd, 0.5, "50%") == "50% of items from a{b}"
+    here = WINE | {"name": "share_on_tiktok", "saying": "{value} of social actions on tiktok"}
+    assert said(here, 0.5, "50%") == "50% of social actions on TikTok"
+
+
 def test_plain_words_of_bounds():
     sent = item("n_contacts_365d", "times")
     assert interval_text(sent, Interval(lower=1.0, unknown=False)) == "got more than 1 message in the last 365 days"
