@@ -110,11 +110,10 @@ def test_feedback_without_a_figure(scan):
 
 @pytest.mark.parametrize(
     ("figure", "promoters", "detractors"),
-    [(0, 0, 1), (6, 0, 1), (6.4, 0, 0), (7, 0, 0), (8, 0, 0), (8.7, 0, 0), (8.999, 0, 0), (9, 1, 0), (10, 1, 0)],
+    [(0, 0, 1), (6, 0, 1), (7, 0, 0), (8, 0, 0), (9, 1, 0), (10, 1, 0)],
 )
 @pytest.mark.parametrize("form", [float, str, Decimal])
 def test_promoters_and_detractors(scan, figure, promoters, detractors, form):
-    """A figure between two whole ones is neither rounded up to a promoter nor down to a detractor."""
     value = Decimal(str(figure)) if form is Decimal else form(figure)
     columns, _ = scan(table_of("nps", [value, None, None]), kind="feedback")
     assert (columns["n_nps"], columns["n_promoters"], columns["n_detractors"]) == (
@@ -122,6 +121,15 @@ def test_promoters_and_detractors(scan, figure, promoters, detractors, form):
         [promoters, 0, 0],
         [detractors, 0, 0],
     )
+
+
+@pytest.mark.parametrize("figure", [6.4, 8.7, 8.999])
+@pytest.mark.parametrize("form", [float, str, Decimal])
+def test_a_recommendation_between_two_whole_ones_is_refused(scan, figure, form):
+    """It is neither rounded up to a promoter nor down to a detractor."""
+    value = Decimal(str(figure)) if form is Decimal else form(figure)
+    with pytest.raises(InvalidValueError, match="row 1, column 'nps': the figure is not a whole number"):
+        scan(table_of("nps", [value, None, None]), kind="feedback")
 
 
 @pytest.mark.parametrize(
