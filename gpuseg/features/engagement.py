@@ -33,8 +33,8 @@ def declare(context: Context) -> Sequence[Feature]:
             "response_share",
             cells.sum("n_responses") / cells.sum("n_contacts"),
             "responses per message",
-            "responds to {value} of messages",
-            "share",
+            "gives {value} responses a message",
+            "responses",
         ),
     ]
 

@@ -173,7 +173,10 @@ class Model:
             raise SchemaError(f"features: {len(missing)} columns are missing, first {missing[0]!r}")
         for name in self.transform.features:
             kind = table.schema.field(name).type
-            if not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
+            if pa.types.is_null(kind):
+                place = table.column_names.index(name)
+                table = table.set_column(place, name, table[name].cast(pa.float64()))
+            elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
                 raise SchemaError(f"features: column {name!r} is {kind}, but must hold numbers")
         with open_engine(engine=engine) as opened:
             placed = self.place(table, opened)

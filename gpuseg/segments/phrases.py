@@ -183,7 +183,7 @@ def _clause(feature: FeatureRow, found: Comparison) -> tuple[str, str]:
             f", against {overall} for the {found.whom}"
         )
     if stem in _SAYINGS:
-        if stem == "nps_score":
+        if stem in ("nps_score", "response_share"):
             mine, overall = (amount_text(value, "share") for value in (found.value, found.overall))
         return singular(_SAYINGS[stem].format(value=mine), unit), f", against {overall} for the {found.whom}"
     # Labels of other features are nouns, and hold their window.
