@@ -102,8 +102,16 @@ class Outcome:
 
     @property
     def warnings(self) -> list[str]:
-        """Every stage's warnings, once each."""
-        return list(dict.fromkeys(note for record in self.records for note in record.facts.get("warnings", ())))
+        """What asks something of the reader, of every stage, once each."""
+        return self._told("warnings")
+
+    @property
+    def notes(self) -> list[str]:
+        """What says that a setting did its work, of every stage, once each."""
+        return self._told("notes")
+
+    def _told(self, kind: str) -> list[str]:
+        return list(dict.fromkeys(line for record in self.records for line in record.facts.get(kind, ())))
 
 
 def execute(

@@ -92,6 +92,7 @@ def validate(job: Job) -> Facts:
         "rows_read": sum(tally.rows_read for tally in found.tallies.values()),
         "rows_quarantined": sum(tally.rows_quarantined for tally in found.tallies.values()),
         "warnings": record["warnings"],
+        "notes": record["notes"],
     }
 
 
@@ -104,8 +105,7 @@ def features(job: Job) -> Facts:
         raise ConfigError(f"features.families: nothing to build: {'; '.join(skipped) or 'no family has a source'}")
     if {item.family for item in declared} == {"attributes"}:
         raise ConfigError("features.families: attributes alone tell nothing of behaviour; add a family such as rfm")
-    if "attributes" in job.config.features.families:
-        skipped += unused_attributes(job.plans, context)
+    unused = unused_attributes(job.plans, context) if "attributes" in job.config.features.families else []
     check_names(job.config.features, [item.feature.name for item in declared])
     expressions = {item.feature.name: item.feature.expression for item in declared}
     build = BucketFeatures(job.engine, expressions, columns_needed(expressions), job.folder)
@@ -114,7 +114,7 @@ def features(job: Job) -> Facts:
         n_profiles += rows
         job.progress("features", 1)
     write_json(job.folder / "features" / "features.json", [described(item) for item in declared])
-    return {"n_profiles": n_profiles, "n_features": len(declared), "warnings": skipped}
+    return {"n_profiles": n_profiles, "n_features": len(declared), "warnings": skipped, "notes": unused}
 
 
 def fit(job: Job) -> Facts:
@@ -187,11 +187,12 @@ def report(job: Job) -> Facts:
     from gpuseg.segments.text import withheld_text
 
     quality = read_json(job.folder / "quality.json")
-    notes = [note for facts in job.facts.values() for note in facts.get("warnings", ())]
+    for kind in ("warnings", "notes"):
+        told = [line for facts in job.facts.values() for line in facts.get(kind, ())]
+        quality[kind] = list(dict.fromkeys([*quality[kind], *told]))
     segments = read_json(job.folder / "segments.json")
     if segments["withheld"]["n_segments"]:
-        notes.append(withheld_text(segments["withheld"]))
-    quality["warnings"] = list(dict.fromkeys([*quality["warnings"], *notes]))
+        quality["notes"].append(withheld_text(segments["withheld"]))
     explained = job.folder / "explanations.json"
     content: dict[str, Any] = {
         "title": job.config.run.name,

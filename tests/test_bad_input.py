@@ -806,7 +806,7 @@ def test_a_decimal_column_may_round_up_to_one_more_digit(shop: Shop, gpuseg: Com
     shop.config["run"]["amount_scale"] = 100
     told = gpuseg("run", shop.write())
     assert told.code == 0
-    assert "240 amounts were finer than 1/100" in told.err
+    assert "240 amounts finer than 1/100" in told.err
 
 
 def test_csv_written_by_the_standard_library_is_read(shop: Shop, gpuseg: Command) -> None:

@@ -80,6 +80,8 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
         console.note(f"ran on {outcome.reason}")
     for warning in outcome.warnings:
         console.note(f"warning: {warning}")
+    for note in outcome.notes:
+        console.note(f"note: {note}")
     content = {
         "ok": True,
         "version": outcome.version.name,
@@ -88,6 +90,7 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
         "executed": list(outcome.executed),
         "stages": {record.stage: dict(record.facts) for record in outcome.records},
         "warnings": outcome.warnings,
+        "notes": outcome.notes,
         "engine": outcome.reason,
         "rows_quarantined": sum(record.facts.get("rows_quarantined", 0) for record in outcome.records),
     }

@@ -39,7 +39,7 @@ _TOLD = {
     "event_kind",
     *_ROWS,
 }
-_TOLD_OVERALL = {"format", "sources", "n_profiles", "profiles_per_source", "warnings"}
+_TOLD_OVERALL = {"format", "sources", "n_profiles", "profiles_per_source", "warnings", "notes"}
 
 
 def source_view(source: Mapping[str, Any], quality: Mapping[str, Any], people: People) -> dict[str, Any]:

@@ -8,7 +8,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from gpuseg.report import text
 from gpuseg.report.data import overall_rows, privacy_rows, source_view
 from gpuseg.report.evidence import baseline_view
-from gpuseg.report.notices import sorted_notices
 from gpuseg.report.views import glossary, value_word
 from gpuseg.segments.people import People, people_of
 
@@ -30,7 +29,6 @@ def shared_views(
     segments: Mapping[str, Any], quality: Mapping[str, Any], explanations: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Views of the data, of the features, of the choice and of the comparison with RFM scores."""
-    warnings, notes = sorted_notices(quality.get("warnings") or ())
     people = people_in(segments)
     return {
         "people": people,
@@ -40,8 +38,8 @@ def shared_views(
         "sources": [source_view(source, quality, people) for source in quality["sources"]],
         "privacy": privacy_rows(quality),
         "overall": overall_rows(quality),
-        "warnings": warnings,
-        "notes": notes,
+        "warnings": list(quality["warnings"]),
+        "notes": list(quality["notes"]),
         "glossary": glossary(segments["features"]),
     }
 

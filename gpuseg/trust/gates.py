@@ -9,6 +9,7 @@ from gpuseg.sources.ingest import Ingested
 from gpuseg.vocabulary import KINDS
 
 _SPARSE = ("number", "comment")
+_SAYING = ("label", "url")
 
 
 def check_not_empty(config: Config, found: Ingested) -> None:
@@ -104,7 +105,12 @@ def _check_share(gate: str, source: str, what: str, count: int, rows: int, limit
 def _check_nulls(config: Config, section: SourceSection, tally: Tally, rows: int) -> None:
     limit = config.quality.max_null_share
     # Few people rate or comment, so a missing figure or comment says nothing about the data.
-    sparse = {column.name for column in KINDS[section.event_kind].columns if column.type in _SPARSE}
+    columns = KINDS[section.event_kind].columns
+    sparse = {column.name for column in columns if column.type in _SPARSE}
+    said = {column.name for column in columns if column.type in _SAYING and column.name in tally.null_counts}
+    if len(said) > 1:
+        # A page view has its page and no word, an app event its word and no page.
+        sparse |= said
     for column, count in tally.null_counts.items():
         share = count / rows if rows else 0.0
         if share > limit and column not in sparse:

@@ -13,11 +13,18 @@ from gpuseg.sources.ingest import Ingested
 from gpuseg.sources.plan import Plans
 from gpuseg.trust.gates import left_out
 
+# Reasons of `left_out` that a configuration asks for.
+_ASKED_FOR = ("at or after as_of", "without consent", "past their retention")
+
 
 def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, Any]:
-    """Content of `quality.json`: what was read, kept, filtered, rounded and shifted, source by source."""
+    """Content of `quality.json`: what was read, kept, filtered, rounded and shifted, source by source.
+
+    `warnings` ask something of their reader; `notes` say that a setting did its work.
+    """
     sources = []
-    warnings = []
+    warnings: list[str] = []
+    notes: list[str] = []
     for section, plan in zip(config.sources, plans.reads, strict=True):
         tally = found.tallies[section.name]
         sources.append(
@@ -49,25 +56,38 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
             }
         )
         if tally.amounts_rounded:
-            warnings.append(
-                f"{section.name}: {tally.amounts_rounded} amounts were finer than 1/{config.run.amount_scale} "
-                "and were rounded half to even"
+            notes.append(
+                f"{section.name}: {counted(tally.amounts_rounded, 'amount')} finer than 1/{config.run.amount_scale}, "
+                "rounded half to even"
             )
         for words, count in left_out(tally):
             if count:
-                warnings.append(f"{section.name}: {count} rows {words} were left out")
+                told = notes if words in _ASKED_FOR else warnings
+                told.append(f"{section.name}: {counted(count, 'row')} {words} left out")
         if tally.consents_unclear:
             warnings.append(_unclear(section, tally.consents_unclear))
         if section.tells_consent and section.consent_unknown == "use" and tally.rows_quarantined:
             warnings.append(
-                f"{section.name}: {tally.rows_quarantined} of its rows were set apart, and a refusal that could not be "
-                "read may be among them (consent_unknown: use)"
+                f"{section.name}: {counted(tally.rows_quarantined, 'row')} set apart; a refusal that could not be read "
+                "may be among them (consent_unknown: use)"
             )
         warnings += [_same_files(section.name, group) for group in found.same_files.get(section.name, ())]
         if tally.rows_duplicate:
-            done = "were left out" if config.quality.dedupe else "were counted again"
-            warnings.append(f"{section.name}: {tally.rows_duplicate} rows that repeat another {done}")
-    warnings += _without_record(config, found)
+            repeated = f"{section.name}: {counted(tally.rows_duplicate, 'repeated row')}"
+            if config.quality.dedupe:
+                notes.append(f"{repeated} left out")
+            else:
+                warnings.append(f"{repeated} counted again; quality.dedupe: true counts each once")
+    asked = ", ".join(section.name for section in config.sources if section.tells_consent)
+    if found.n_refused_without_record:
+        notes.append(
+            f"{asked}: {counted(found.n_refused_without_record, 'profile')} without a record of consent left out"
+        )
+    if found.n_used_without_record:
+        warnings.append(
+            f"{asked}: {counted(found.n_used_without_record, 'profile')} without a record of consent used "
+            "(consent_unknown: use)"
+        )
     return {
         "format": 1,
         "sources": sources,
@@ -81,6 +101,7 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
             section.name: found.profiles_per_source.get(section.name, 0) for section in config.sources
         },
         "warnings": warnings,
+        "notes": notes,
     }
 
 
@@ -96,25 +117,14 @@ def _unclear(section: SourceSection, count: int) -> str:
     """Never the values themselves: they are somebody's."""
     known = ", ".join([*CLEAR_YES, *(section.consent_yes or ())])
     return (
-        f"{section.name}: {count:,} values of {section.consent_column} are neither a clear yes nor a clear no and "
-        f"count as no; clear yes: {known}; consent_yes adds words"
+        f"{section.name}: {counted(count, 'value')} of {section.consent_column} neither a clear yes nor a clear no, "
+        f"taken as no; clear yes: {known}; consent_yes adds words"
     )
 
 
-def _without_record(config: Config, found: Ingested) -> list[str]:
-    """Say how many profiles no consent table knows, and what became of them."""
-    asked = ", ".join(section.name for section in config.sources if section.tells_consent)
-    told = []
-    if found.n_refused_without_record:
-        told.append(
-            f"{asked}: {found.n_refused_without_record} profiles have no record of consent in it and were left out"
-        )
-    if found.n_used_without_record:
-        told.append(
-            f"{asked}: {found.n_used_without_record} profiles have no record of consent in it and were used "
-            "(consent_unknown: use)"
-        )
-    return told
+def counted(count: int, word: str) -> str:
+    """A count and its noun: "1 row", "1,204 rows"."""
+    return f"{count:,} {word}{'' if count == 1 else 's'}"
 
 
 def _date(day: int | None) -> str | None:

@@ -153,6 +153,7 @@ def make_quality() -> dict[str, Any]:
         "n_profiles": 2469,
         "profiles_per_source": {"orders": 2469, "households": 801},
         "warnings": ["households covers 801 of 2,469 customers (32%), below min_coverage 0.5."],
+        "notes": [],
     }
 
 

@@ -153,5 +153,5 @@ def test_a_broken_row_of_a_consent_table_is_no_yes(tmp_path, unknown):
     assert ("P-04" in names) == (unknown == "use")
     (row,) = quarantined(run.path, "people")
     assert (row["row"], row["column"], row["value_profile_id"]) == (5, None, None)
-    told = "people: 1 of its rows were set apart, and a refusal that could not be read may be among them"
+    told = "people: 1 row set apart; a refusal that could not be read may be among them"
     assert any(warning.startswith(told) for warning in run.quality["warnings"]) == (unknown == "use")

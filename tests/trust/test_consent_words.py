@@ -65,7 +65,7 @@ def test_the_record_warns_and_quotes_nothing(tmp_path, form):
     assert (orders["consents_unclear"], people["consents_unclear"], people["rows_without_consent"]) == (0, 1, 1)
     told = [warning for warning in run.quality["warnings"] if "clear yes" in warning]
     assert told == [
-        "people: 1 values of allowed are neither a clear yes nor a clear no and count as no; "
+        "people: 1 value of allowed neither a clear yes nor a clear no, taken as no; "
         f"clear yes: {', '.join(CLEAR_YES)}; consent_yes adds words"
     ]
     assert traces(world.out, ["vielleicht", "MARKED"]) == []

@@ -139,8 +139,9 @@ def test_max_duplicate_share(tmp_path, cli, dedupe):
     (source,) = record["sources"]
     assert (source["rows_duplicate"], source["rows_used"]) == (1, 19 if dedupe else 20)
     assert reconciled(source, dedupe=dedupe)
-    done = "left out" if dedupe else "counted again"
-    assert f"orders: 1 rows that repeat another were {done}" in record["warnings"]
+    counted = "orders: 1 repeated row counted again; quality.dedupe: true counts each once"
+    assert record["warnings"] == ([] if dedupe else [counted])
+    assert record["notes"] == (["orders: 1 repeated row left out"] if dedupe else [])
     told = cli("validate", shop(tmp_path, [*orders, lines(19)[5]], quality=quality))
     assert told.code == 1
     assert "gate max_duplicate_share: orders: 9.5% of rows repeat another, the limit is 5.0%" in told.err
@@ -228,3 +229,20 @@ def test_only_files_of_equal_size_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr("hashlib.file_digest", lambda *_: pytest.fail("no two files have one size"))
     (tmp_path / "b").unlink()
     assert equal_files(names) == []
+
+
+def test_web_rows_that_have_a_page_or_a_word_have_both_said(tmp_path, cli):
+    rows = [
+        f"P-{i},2017-05-0{i % 9 + 1},{'' if i % 2 else 'add_to_cart'},{'/shop' if i % 2 else ''}" for i in range(20)
+    ]
+    (tmp_path / "web.csv").write_text("\n".join(["profile_id,at,event,url", *rows]) + "\n")
+    path = shop(tmp_path, lines(20), quality={"max_null_share": 0.05})
+    content = yaml.safe_load(path.read_text())
+    content["sources"].append({"name": "web", "kind": "web", "uri": "web.csv"})
+    path.write_text(yaml.safe_dump(content))
+    assert validated(path)["sources"][1]["null_counts"] == {"event": 10, "url": 10}
+    (tmp_path / "web.csv").write_text(
+        "\n".join(["profile_id,at,event", *(row.rsplit(",", 1)[0] for row in rows)]) + "\n"
+    )
+    said = cli("validate", path)
+    assert (said.code, "gate max_null_share: web: column 'event' is null in 50.0% of rows" in said.err) == (1, True)

@@ -152,8 +152,9 @@ def test_who_is_known_to_whom(run):
     assert run.quality["profiles_per_source"] == {"orders": 2, "people": 2}
 
 
-def test_warnings_say_what_was_changed(run):
-    assert run.quality["warnings"] == [
-        "orders: 1 amounts were finer than 1/100 and were rounded half to even",
-        "orders: 1 rows at or after as_of were left out",
+def test_notes_say_what_was_changed_as_asked_for(run):
+    assert run.quality["warnings"] == []
+    assert run.quality["notes"] == [
+        "orders: 1 amount finer than 1/100, rounded half to even",
+        "orders: 1 row at or after as_of left out",
     ]
