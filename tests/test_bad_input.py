@@ -11,7 +11,7 @@ import gzip
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,6 @@ from tests.cli.shop import (
     Rows,
     Shop,
     Told,
-    command_line,
-    committed_shop,
     csv_text,
     parquet_bytes,
     rows,
@@ -543,22 +541,9 @@ CASES = FILES | VALUES | SETTINGS | FORMATS
 
 
 @pytest.fixture
-def gpuseg(capsys: pytest.CaptureFixture[str]) -> Iterator[Command]:
-    with command_line(capsys) as run:
-        yield run
-
-
-@pytest.fixture(scope="module")
-def committed(tmp_path_factory: pytest.TempPathFactory) -> Shop:
-    return committed_shop(tmp_path_factory.mktemp("committed"))
-
-
-@pytest.fixture
-def shop(committed: Shop, tmp_path: Path) -> Shop:
+def shop(copied: Shop) -> Shop:
     """A copy of the good version, to be spoilt."""
-    folder = tmp_path / "shop"
-    shutil.copytree(committed.folder, folder)
-    return Shop(folder, committed.copy_config())
+    return copied
 
 
 def check_refusal(told: Told, code: str, words: tuple[str, ...], absent: tuple[str, ...] = ()) -> None:
