@@ -51,6 +51,9 @@ class Device(Protocol):
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
 
+    def free_bytes(self) -> int:
+        """Memory in which the device can still work, in bytes."""
+
 
 class Executor(Protocol):
     """Many items of work: over threads, processes or machines."""

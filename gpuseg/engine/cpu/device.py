@@ -14,6 +14,7 @@ from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.cpu.hashing import hash_ids, order_by_bucket
 from gpuseg.engine.cpu.lloyd import lloyd_pass
+from gpuseg.engine.cpu.memory import free_bytes
 from gpuseg.engine.cpu.reading import read_chunks
 from gpuseg.engine.expression import Expression
 from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, Batch, LloydPass, ReadPlan
@@ -92,6 +93,10 @@ class CpuDevice:
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
         return construct(name, self.name, parameters)
+
+    def free_bytes(self) -> int:
+        """Memory that the machine and the container's limit still leave."""
+        return free_bytes()
 
 
 def _record_batch(values: Mapping[str, Any]) -> pa.RecordBatch:

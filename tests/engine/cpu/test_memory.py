@@ -1,0 +1,31 @@
+import pytest
+
+from gpuseg.engine.cpu.memory import UNKNOWN, free_bytes
+
+
+@pytest.mark.parametrize(
+    ("available", "limit", "used", "expected"),
+    [
+        ("100 kB", None, None, 102_400),
+        ("100 kB", "max", "5", 102_400),
+        ("100 kB", "4096", "96", 4_000),
+        ("100 kB", "4096", "5000", 0),
+        (None, "4096", "96", 4_000),
+        (None, None, None, UNKNOWN),
+    ],
+)
+def test_the_smaller_of_machine_and_container_counts(tmp_path, available, limit, used, expected):
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 999 kB\n" + (f"MemAvailable:   {available}\n" if available else ""))
+    for name, content in (("memory.max", limit), ("memory.current", used)):
+        if content is not None:
+            (tmp_path / name).write_text(f"{content}\n")
+    assert free_bytes(meminfo=meminfo, cgroup=tmp_path) == expected
+
+
+def test_a_system_without_these_files_refuses_nothing(tmp_path):
+    assert free_bytes(meminfo=tmp_path / "none", cgroup=tmp_path / "none") == UNKNOWN
+
+
+def test_a_device_knows_its_memory(device):
+    assert device.free_bytes() > 0
