@@ -1,6 +1,7 @@
 """`aggregate` on the CPU: all rows of one bucket to the state tables that are kept."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,27 @@ from gpuseg.errors import InvalidValueError
 from gpuseg.vocabulary import Kind
 
 
-def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
+@dataclass(frozen=True)
+class Kernels:
+    """What does the work on arrays in host memory; the defaults are the compiled ones.
+
+    Parameters
+    ----------
+    rank_ids, day_cells, distinct_orders : callable
+        With the parameters and results of the functions of these names in `engine.cpu`.
+    """
+
+    rank_ids: Callable[..., Any] = rank_ids
+    day_cells: Callable[..., Any] = day_cells
+    distinct_orders: Callable[..., Any] = distinct_orders
+
+
+_COMPILED = Kernels()
+
+
+def aggregate_events(
+    kind: Kind, events: Mapping[str, pa.Table], categories: Sequence[str], *, kernels: Kernels = _COMPILED
+) -> dict[str, pa.Table]:
     """Reduce the events of one kind in one bucket.
 
     Parameters
@@ -28,6 +49,7 @@ def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Seq
         `category` (int32 code into `categories`, -1 for none).
     categories : sequence of str
         What the codes stand for.
+    kernels : Kernels
 
     Returns
     -------
@@ -45,19 +67,19 @@ def aggregate_events(kind: Kind, events: Mapping[str, pa.Table], categories: Seq
     """
     sources = sorted(events)
     lines = pa.concat_tables([_lines(kind, events[source]) for source in sources])
-    ranks, profiles = rank_ids(lines["profile_id"])
+    ranks, profiles = kernels.rank_ids(lines["profile_id"])
     category_ranks, names = _category_ranks(lines["category"], categories)
     day, at_us = as_numpy(lines["day"]), as_numpy(lines["at_us"])
     measures = [as_numpy(lines[measure.name]) for measure in kind.measures]
     stacked = measures[0].reshape(1, -1) if len(measures) == 1 else frozen(np.stack(measures))
-    *cells, overflow = day_cells(ranks, len(profiles), day, category_ranks, at_us, stacked)
+    *cells, overflow = kernels.day_cells(ranks, len(profiles), day, category_ranks, at_us, stacked)
     if overflow:
         advice = "; lower run.amount_scale" if kind.has_orders else ""
         raise InvalidValueError(f"{', '.join(sources)}: the figures of one profile add up to more than 2^63{advice}")
     spans = _spans(events, sources)
     tables = {f"{kind.name}.cells": _cell_table(kind, cells, profiles, names)}
     if kind.has_orders:
-        tables[f"{kind.name}.orders"] = _order_table(events, spans, ranks, profiles, day, at_us)
+        tables[f"{kind.name}.orders"] = _order_table(kernels, events, spans, ranks, profiles, day, at_us)
     if kind.sessions is not None:
         found = {name: rank for rank, name in enumerate(names.to_pylist())}
         classes = [found.get(name, -1) for name in kind.class_order]
@@ -149,6 +171,7 @@ def _presence(spans: Mapping[str, slice], ranks: npt.NDArray[np.int32], profiles
 
 
 def _order_table(
+    kernels: Kernels,
     events: Mapping[str, pa.Table],
     spans: Mapping[str, slice],
     ranks: npt.NDArray[np.int32],
@@ -158,7 +181,7 @@ def _order_table(
 ) -> pa.Table:
     pieces = []
     for number, (source, span) in enumerate(spans.items()):
-        pieces.extend(_orders_of(events[source], ranks[span], len(profiles), number, day[span], at_us[span]))
+        pieces.extend(_orders_of(kernels, events[source], ranks[span], len(profiles), number, day[span], at_us[span]))
     rank = np.concatenate([as_numpy(piece["rank"]) for piece in pieces])
     merged = pa.concat_tables(pieces, promote_options="permissive")
     if len(pieces) > 1:
@@ -172,6 +195,7 @@ def _order_table(
 
 
 def _orders_of(
+    kernels: Kernels,
     table: pa.Table,
     ranks: npt.NDArray[np.int32],
     n_profiles: int,
@@ -181,32 +205,33 @@ def _orders_of(
 ) -> list[pa.Table]:
     """Orders of one source: those with an id, then those that are a distinct time."""
     if "order_id" not in table.column_names:
-        return [_distinct_table(ranks, n_profiles, at_us, day, source, None)]
+        return [_distinct_table(kernels, ranks, n_profiles, at_us, day, source, None)]
     ids = table["order_id"].combine_chunks()
     if isinstance(ids, pa.ChunkedArray):
         ids = pa.concat_arrays(ids.chunks)
     if not ids.null_count:
-        keys, names = _order_keys(ids)
-        return [_distinct_table(ranks, n_profiles, keys, day, source, names)]
+        keys, names = _order_keys(kernels, ids)
+        return [_distinct_table(kernels, ranks, n_profiles, keys, day, source, names)]
     missing = as_numpy(ids.is_null())
     pieces = []
     if not missing.all():
-        keys, names = _order_keys(ids.drop_null())
-        pieces.append(_distinct_table(ranks[~missing], n_profiles, keys, frozen(day[~missing]), source, names))
+        keys, names = _order_keys(kernels, ids.drop_null())
+        pieces.append(_distinct_table(kernels, ranks[~missing], n_profiles, keys, frozen(day[~missing]), source, names))
     times, days = frozen(at_us[missing]), frozen(day[missing])
-    pieces.append(_distinct_table(ranks[missing], n_profiles, times, days, source, None))
+    pieces.append(_distinct_table(kernels, ranks[missing], n_profiles, times, days, source, None))
     return pieces
 
 
-def _order_keys(ids: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
+def _order_keys(kernels: Kernels, ids: pa.Array) -> tuple[npt.NDArray[np.int64], pa.Array]:
     """Integers that sort as the ids do, and the ids they stand for (an empty int64 array: themselves)."""
     if pa.types.is_integer(ids.type):
         return as_numpy(ids), pa.nulls(0, pa.int64())
-    ranks, names = rank_ids(ids)
+    ranks, names = kernels.rank_ids(ids)
     return frozen(ranks.astype(np.int64)), names
 
 
 def _distinct_table(
+    kernels: Kernels,
     ranks: npt.NDArray[np.int32],
     n_profiles: int,
     keys: npt.NDArray[np.int64],
@@ -214,7 +239,7 @@ def _distinct_table(
     source: int,
     names: pa.Array | None,
 ) -> pa.Table:
-    profile, key, first_day = distinct_orders(ranks, n_profiles, keys, day)
+    profile, key, first_day = kernels.distinct_orders(ranks, n_profiles, keys, day)
     nothing = pa.nulls(len(key))
     if names is None:
         order_id, order_us = nothing, as_arrow(key)

@@ -1,0 +1,111 @@
+"""Device memory: set up once a process, and work that is cut in halves until it fits."""
+
+import logging
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from threading import Lock
+from typing import Any, Literal, TypeVar
+
+from gpuseg.engine.gpu.libraries import Libraries
+from gpuseg.errors import DeviceMemoryError
+
+Part = TypeVar("Part")
+
+_LOG = logging.getLogger(__name__)
+_LOCK = Lock()
+_SET_UP: list["MemorySettings"] = []
+
+
+@dataclass(frozen=True)
+class MemorySettings:
+    """How device memory is had.
+
+    Parameters
+    ----------
+    pool : {"none", "pool", "async"}
+        One allocation at a time, RMM's own pool, or the driver's stream-ordered pool.
+    pool_bytes : int or None
+        First size of the pool; RMM's choice where None.
+    spill : bool
+        Whether cuDF moves columns to host memory when the device is full.
+    """
+
+    pool: Literal["none", "pool", "async"] = "async"
+    pool_bytes: int | None = None
+    spill: bool = True
+
+
+def set_up(libraries: Libraries, settings: MemorySettings) -> None:
+    """Let cuDF and CuPy allocate from one place.
+
+    Notes
+    -----
+    Memory that is in use cannot change its allocator, so the first settings of a process hold.
+    """
+    with _LOCK:
+        if _SET_UP:
+            if _SET_UP[0] != settings:
+                _LOG.warning("device memory was set up before in this process; `memory` of this run is not applied")
+            return
+        apply(libraries, settings)
+        _SET_UP.append(settings)
+
+
+def apply(libraries: Libraries, settings: MemorySettings) -> None:
+    """Hand the settings to the libraries."""
+    rmm = libraries.rmm
+    if settings.pool == "async":
+        source = rmm.mr.CudaAsyncMemoryResource(initial_pool_size=settings.pool_bytes)
+    else:
+        source = rmm.mr.CudaMemoryResource()
+    if settings.pool == "pool":
+        source = rmm.mr.PoolMemoryResource(source, initial_pool_size=settings.pool_bytes)
+    rmm.mr.set_current_device_resource(source)
+    libraries.cupy.cuda.set_allocator(rmm.allocators.cupy.rmm_cupy_allocator)
+    libraries.cudf.set_option("spill", settings.spill)
+
+
+def halving(
+    function: Callable[[int, int], Part], n: int, *, libraries: Libraries, what: str, unit_bytes: int
+) -> Iterator[Part]:
+    """Results of `function(low, high)` over [0, n) in order; where memory ends, the step is halved and tried again.
+
+    Parameters
+    ----------
+    function : callable
+        Works on items low to high; called once with (0, 0) where there are none.
+    n : int
+    libraries : Libraries
+    what : str
+        What items are, in the plural, for messages.
+    unit_bytes : int
+        About how much device memory one item takes.
+
+    Raises
+    ------
+    DeviceMemoryError
+        If even one item does not fit; names the bytes needed and free.
+    """
+    step, low = max(n, 1), 0
+    while low < n or n == 0:
+        high = min(low + step, n)
+        try:
+            part = function(low, high)
+        except MemoryError as error:
+            if high - low <= 1:
+                raise DeviceMemoryError(_refusal(libraries, what, unit_bytes, error)) from None
+            step = (high - low + 1) // 2
+            _LOG.warning("device memory is full: going on with %d %s at a time", step, what)
+            continue
+        yield part
+        if n == 0:
+            return
+        low = high
+
+
+def _refusal(libraries: Libraries, what: str, unit_bytes: int, error: Any) -> str:
+    free, total = libraries.cupy.cuda.runtime.memGetInfo()
+    return (
+        f"the device has no memory for one of the {what}: about {unit_bytes:,} bytes needed, {free:,} of {total:,} "
+        f"free ({type(error).__name__}); lower run.chunk_rows, raise run.buckets, or use engine: cpu"
+    )
