@@ -1,0 +1,108 @@
+"""scikit-learn's estimators behind cuML's parameters, and the little of RMM that is called."""
+
+import types
+from typing import Any
+
+
+class KMeans:
+    """cuML's, computed by scikit-learn."""
+
+    def __init__(self, **parameters: Any) -> None:
+        from sklearn.cluster import KMeans as Twin
+
+        self._twin = Twin(**parameters)
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "KMeans":
+        """Fit, and take over what was fitted."""
+        self._twin.fit(X, sample_weight=sample_weight)
+        _take_over(self, self._twin)
+        return self
+
+    def predict(self, X: Any) -> Any:
+        """Labels."""
+        return self._twin.predict(X)
+
+
+class HDBSCAN:
+    """cuML's, computed by scikit-learn, which counts a row among its own neighbours."""
+
+    def __init__(self, *, min_cluster_size: int = 5, min_samples: int | None = None, **parameters: Any) -> None:
+        from sklearn.cluster import HDBSCAN as Twin
+
+        neighbours = min_cluster_size if min_samples is None else min_samples
+        self._twin = Twin(min_cluster_size=min_cluster_size, min_samples=neighbours + 1, copy=True, **parameters)
+
+    def fit(self, X: Any, y: Any = None, *, convert_dtype: bool = True) -> "HDBSCAN":
+        """Fit, and take over what was fitted."""
+        self._twin.fit(X)
+        _take_over(self, self._twin)
+        return self
+
+    def fit_predict(self, X: Any, y: Any = None) -> Any:
+        """Fit, and the labels."""
+        return self.fit(X)._twin.labels_
+
+
+class NearestNeighbors:
+    """cuML's, computed by scikit-learn."""
+
+    def __init__(self, **parameters: Any) -> None:
+        from sklearn.neighbors import NearestNeighbors as Twin
+
+        self._twin = Twin(**parameters)
+
+    def fit(self, X: Any, y: Any = None, convert_dtype: bool = True) -> "NearestNeighbors":
+        """Keep the rows."""
+        self._twin.fit(X)
+        return self
+
+    def kneighbors(self, X: Any = None, n_neighbors: Any = None, return_distance: bool = True) -> Any:
+        """Distances and places."""
+        return self._twin.kneighbors(X, n_neighbors, return_distance)
+
+
+def _take_over(estimator: Any, twin: Any) -> None:
+    for name, value in vars(twin).items():
+        if name.endswith("_") and not name.startswith("_"):
+            setattr(estimator, name, value)
+
+
+CUML_TYPES: dict[type, str] = {
+    KMeans: "cuml.cluster.KMeans",
+    HDBSCAN: "cuml.cluster.HDBSCAN",
+    NearestNeighbors: "cuml.neighbors.NearestNeighbors",
+}
+
+
+def cuml_module() -> types.SimpleNamespace:
+    """The estimators of the capability table."""
+    return types.SimpleNamespace(
+        cluster=types.SimpleNamespace(KMeans=KMeans, HDBSCAN=HDBSCAN),
+        neighbors=types.SimpleNamespace(NearestNeighbors=NearestNeighbors),
+    )
+
+
+class Resource:
+    """Any memory resource of RMM; it only remembers how it was made."""
+
+    def __init__(self, *above: Any, **settings: Any) -> None:
+        self.above, self.settings = above, settings
+
+
+CURRENT: list[Any] = []
+"""The resource that was set last."""
+
+
+def rmm_module() -> types.SimpleNamespace:
+    """Resources that do nothing."""
+
+    def set_current_device_resource(mr: Any) -> None:
+        CURRENT[:] = [mr]
+
+    names = ("CudaMemoryResource", "CudaAsyncMemoryResource", "PoolMemoryResource", "ManagedMemoryResource")
+    resources = {name: type(name, (Resource,), {}) for name in names}
+    return types.SimpleNamespace(
+        mr=types.SimpleNamespace(**resources, set_current_device_resource=set_current_device_resource),
+        allocators=types.SimpleNamespace(cupy=types.SimpleNamespace(rmm_cupy_allocator=lambda nbytes: None)),
+        reinitialize=lambda **_: None,
+    )

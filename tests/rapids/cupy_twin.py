@@ -1,0 +1,89 @@
+"""What NumPy lacks, or does otherwise, to stand for CuPy."""
+
+import types
+from typing import Any
+
+import numpy as np
+
+from tests.rapids.world import OnHost
+
+FREE_BYTES, TOTAL_BYTES = 60 << 30, 80 << 30
+
+CUPY_TYPES: dict[type, str] = {np.ndarray: "cupy.ndarray"}
+
+
+class OutOfMemoryError(MemoryError):
+    """As `cupy.cuda.memory.OutOfMemoryError`."""
+
+
+def _copied(array: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking: bool = False) -> Any:
+    """Memory of its own, which is writable: nothing of the host is shared with a device."""
+    return np.array(array, dtype=dtype, order=order or "K", copy=True)
+
+
+def _to_host(array: Any, stream: Any = None, order: str = "C", out: Any = None, *, blocking: bool = True) -> Any:
+    return OnHost(np.array(array, order=order))  # type: ignore[arg-type]
+
+
+def _raw_kernel(*_: Any, **__: Any) -> Any:
+    raise NotImplementedError("a CUDA source runs on no stand-in")
+
+
+class _Stream:
+    """As `cupy.cuda.Stream`: everything is done when a call returns."""
+
+    def __init__(self, *_: Any, **__: Any) -> None:
+        pass
+
+    def synchronize(self) -> None:
+        """Nothing is under way."""
+
+    def __enter__(self) -> "_Stream":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        pass
+
+
+class _Pool:
+    """As `cupy.get_default_memory_pool()`."""
+
+    def free_all_blocks(self, stream: Any = None) -> None:
+        """Nothing is held."""
+
+    def used_bytes(self) -> int:
+        """Nothing is held."""
+        return 0
+
+
+def _runtime() -> types.SimpleNamespace:
+    return types.SimpleNamespace(
+        memGetInfo=lambda: (FREE_BYTES, TOTAL_BYTES),
+        runtimeGetVersion=lambda: 13020,
+        getDeviceCount=lambda: 1,
+        deviceSynchronize=lambda: None,
+        getDeviceProperties=lambda device: {"name": b"stand-in", "totalGlobalMem": TOTAL_BYTES},
+    )
+
+
+def cupy_module() -> types.SimpleNamespace:
+    """NumPy's public names, and what CuPy has besides."""
+    names = {name: getattr(np, name) for name in dir(np) if not name.startswith("_")}
+    cuda = types.SimpleNamespace(
+        is_available=lambda: True,
+        runtime=_runtime(),
+        memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        set_allocator=lambda allocator=None: None,
+        Stream=_Stream,
+        Device=lambda device=None: types.SimpleNamespace(synchronize=lambda: None, mem_info=(FREE_BYTES, TOTAL_BYTES)),
+        get_current_stream=lambda: _Stream(),
+    )
+    return types.SimpleNamespace(**names | {"cuda": cuda, "get_default_memory_pool": _Pool, "RawKernel": _raw_kernel})
+
+
+CUPY: dict[str, Any] = {
+    "cupy.asarray": _copied,
+    "cupy.array": _copied,
+    "cupy.asnumpy": _to_host,
+    "cupy.ndarray.get": lambda array, stream=None, order="C", out=None, blocking=True: _to_host(array),
+}
