@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from gpuseg.config_messages import describe_problems
-from gpuseg.config_parts import PositiveInt, Section, Share, known_zone
+from gpuseg.config_parts import MemorySection, PositiveInt, Section, Share, known_zone
 from gpuseg.config_sources import SourceSection
 from gpuseg.config_yaml import read_yaml
 from gpuseg.errors import ConfigError
@@ -176,6 +176,7 @@ class Config(Section):
     matrix: MatrixSection = MatrixSection()
     cluster: ClusterSection = ClusterSection()
     privacy: PrivacySection = PrivacySection()
+    memory: MemorySection = MemorySection()
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> "Config":

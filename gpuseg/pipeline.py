@@ -146,7 +146,7 @@ def execute(
     """
     progress = progress or Progress()
     check_families(config.features)
-    with open_engine(engine=config.run.engine, executor=config.run.executor) as engine:
+    with open_engine(engine=config.run.engine, executor=config.run.executor, memory=config.memory) as engine:
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out))
@@ -186,7 +186,7 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
         Where the configuration, the files or their columns already tell that a run would fail.
     """
     check_families(config.features)
-    with open_engine(engine=config.run.engine, executor=config.run.executor) as engine:
+    with open_engine(engine=config.run.engine, executor=config.run.executor, memory=config.memory) as engine:
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out))

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,16 +24,19 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--devices", default="cpu", help="devices of the `device` fixture, such as cpu,gpu")
+    known = "cpu, gpu, or gpu-logic: the GPU's code with pandas and NumPy standing in for RAPIDS"
+    parser.addoption("--devices", default="cpu", help=f"devices of the `device` fixture, such as cpu,gpu ({known})")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "device_name" not in metafunc.fixturenames:
         return
-    names = [name.strip() for name in metafunc.config.getoption("--devices").split(",") if name.strip()]
-    unknown = sorted(set(names) - {"cpu", "gpu"})
+    given = [name.strip() for name in metafunc.config.getoption("--devices").split(",") if name.strip()]
+    unknown = sorted(set(given) - {"cpu", "gpu", "gpu-logic"})
     if unknown:
-        raise pytest.UsageError(f"--devices: {unknown[0]!r} is no device; there are cpu and gpu")
+        raise pytest.UsageError(f"--devices: {unknown[0]!r} is no device; there are cpu, gpu and gpu-logic")
+    # A module of tests may be about some devices, whatever is asked for.
+    names = getattr(metafunc.module, "DEVICES", given)
     params = [pytest.param(name, marks=pytest.mark.gpu if name == "gpu" else ()) for name in names]
     metafunc.parametrize("device_name", params, scope="session")
 
@@ -43,6 +47,10 @@ def engine(device_name: str) -> Iterator[Any]:
     from gpuseg.engine import open_engine
     from gpuseg.errors import DeviceUnavailableError
 
+    if device_name == "gpu-logic":
+        with _stand_in_engine() as found:
+            yield found
+        return
     opened = open_engine(engine=device_name)
     try:
         found = opened.__enter__()
@@ -54,6 +62,20 @@ def engine(device_name: str) -> Iterator[Any]:
         yield found
     finally:
         opened.__exit__(None, None, None)
+
+
+@contextmanager
+def _stand_in_engine() -> Iterator[Any]:
+    from gpuseg.engine import Engine
+    from gpuseg.engine.gpu.device import GpuDevice
+    from gpuseg.engine.local import LocalExecutor
+    from tests.rapids.stand_ins import stand_ins
+
+    workers = LocalExecutor()
+    try:
+        yield Engine(GpuDevice(stand_ins()), workers, "gpu: stand-ins, no GPU")
+    finally:
+        workers.close()
 
 
 @pytest.fixture(scope="session")

@@ -1,11 +1,15 @@
 """Where work runs. `open_engine` is the one place where hardware is chosen."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 
 from gpuseg.config_messages import nearest
+from gpuseg.config_parts import MemorySection
 from gpuseg.engine.base import Device, Executor
+from gpuseg.engine.hardware import Hardware, find_gpus
 from gpuseg.errors import ConfigError, DeviceUnavailableError
 
 
@@ -29,7 +33,9 @@ class Engine:
 
 
 @contextmanager
-def open_engine(*, engine: str = "auto", executor: str = "local") -> Iterator[Engine]:
+def open_engine(
+    *, engine: str = "auto", executor: str = "local", memory: MemorySection | None = None
+) -> Iterator[Engine]:
     """Choose the hardware once and hold it for the length of a run.
 
     Parameters
@@ -38,6 +44,8 @@ def open_engine(*, engine: str = "auto", executor: str = "local") -> Iterator[En
         `gpu` never falls back; `auto` may choose the CPU and says why.
     executor : {"local"}
         How buckets are spread.
+    memory : MemorySection, optional
+        How a GPU's memory is had; the defaults of the configuration where not given.
 
     Yields
     ------
@@ -53,16 +61,42 @@ def open_engine(*, engine: str = "auto", executor: str = "local") -> Iterator[En
     for word, given, known in (("engine", engine, ("auto", "cpu", "gpu")), ("executor", executor, ("local",))):
         if given not in known:
             raise ConfigError(f"{word}: {given!r}: must be one of {', '.join(known)}{nearest(given, known)}")
-    if engine == "gpu":
-        raise DeviceUnavailableError(
-            "engine gpu: this version of gpuseg has no GPU device yet; use engine: cpu or engine: auto"
-        )
-    from gpuseg.engine.cpu.device import CpuDevice
     from gpuseg.engine.local import LocalExecutor
 
-    reason = "cpu, as configured" if engine == "cpu" else "cpu: this version of gpuseg has no GPU device yet"
+    device, reason = _device(engine, memory or MemorySection())
     workers = LocalExecutor()
     try:
-        yield Engine(CpuDevice(), workers, reason)
+        yield Engine(device, workers, reason)
     finally:
         workers.close()
+
+
+def _device(engine: str, memory: MemorySection) -> tuple[Device, str]:
+    """The device, and why it."""
+    from gpuseg.engine.cpu.device import CpuDevice
+
+    if engine == "cpu":
+        return CpuDevice(), "cpu, as configured"
+    found = _hardware()
+    if not found.usable:
+        if engine == "gpu":
+            raise DeviceUnavailableError(f"engine gpu: {found.problem}; or use engine: cpu or engine: auto")
+        if found.gpus:
+            _warn_once(f"a GPU is here but cannot be used, so the CPU is: {found.problem}")
+        return CpuDevice(), f"cpu: {found.problem}"
+    from gpuseg.engine.gpu.device import GpuDevice
+    from gpuseg.engine.gpu.libraries import load
+
+    why = "as configured" if engine == "gpu" else "the fastest that is usable here"
+    return GpuDevice(load(), memory=memory), f"gpu: {found.gpus[0].name}, {why}"
+
+
+@lru_cache(maxsize=1)
+def _hardware() -> Hardware:
+    """Hardware does not change while a process runs."""
+    return find_gpus()
+
+
+@lru_cache
+def _warn_once(message: str) -> None:
+    logging.getLogger(__name__).warning(message)

@@ -61,7 +61,8 @@ def find_profile(version: Version, profile_id: int | str) -> Found:
     ids = _as_ids(profile_id, kind)
     if ids is None:
         raise _unknown(version, kind)
-    with open_engine() as engine:
+    # One id is hashed; no GPU is worth waking for it.
+    with open_engine(engine="cpu") as engine:
         bucket = int(engine.device.hash_ids(ids, 0)[0]) % int(manifest["n_buckets"])
     mine = {PurePosixPath(each.path).parent.name: each for each in records if _is_of(each.path, bucket)}
     version.check(list(mine.values()))

@@ -1,7 +1,34 @@
+import logging
+import sys
+from unittest.mock import Mock
+
 import pytest
 
+import gpuseg.engine
+from gpuseg.config_parts import MemorySection
 from gpuseg.engine import open_engine
+from gpuseg.engine.driver import Gpu
+from gpuseg.engine.hardware import Hardware
 from gpuseg.errors import DeviceUnavailableError, GpusegError
+
+MISSING = "cudf and cuml are not installed"
+GPU = Gpu("NVIDIA Test", 80 << 30, None, "9.0")
+
+
+@pytest.fixture
+def found(monkeypatch):
+    """Says what the machine has."""
+
+    def say(hardware):
+        monkeypatch.setattr(gpuseg.engine, "find_gpus", lambda: hardware)
+        forget()
+
+    def forget():
+        gpuseg.engine._hardware.cache_clear()
+        gpuseg.engine._warn_once.cache_clear()
+
+    yield say
+    forget()
 
 
 def test_auto_takes_a_device_and_says_why():
@@ -37,3 +64,33 @@ def test_gpu_is_never_something_else():
 def test_what_does_not_exist_is_refused(settings):
     with pytest.raises(GpusegError), open_engine(**settings):
         pass
+
+
+def test_what_is_missing_is_said(found):
+    found(Hardware(problem=MISSING))
+    with pytest.raises(DeviceUnavailableError, match=f"^engine gpu: {MISSING}; or use engine: cpu or engine: auto$"):
+        opened_name("gpu")
+    with open_engine() as engine:
+        assert (engine.device.name, engine.reason) == ("cpu", f"cpu: {MISSING}")
+
+
+def test_a_gpu_that_lies_idle_is_told_once(found, caplog):
+    found(Hardware(gpus=(GPU,), problem=MISSING))
+    with caplog.at_level(logging.WARNING):
+        assert [opened_name("auto"), opened_name("auto"), opened_name("cpu")] == ["cpu"] * 3
+    assert [record.getMessage() for record in caplog.records] == [
+        f"a GPU is here but cannot be used, so the CPU is: {MISSING}"
+    ]
+
+
+@pytest.mark.parametrize("engine", ["auto", "gpu"])
+def test_a_usable_gpu_is_taken(found, monkeypatch, engine):
+    found(Hardware(gpus=(GPU,)))
+    device, libraries = Mock(), Mock()
+    monkeypatch.setitem(sys.modules, "gpuseg.engine.gpu.device", device)
+    monkeypatch.setitem(sys.modules, "gpuseg.engine.gpu.libraries", libraries)
+    memory = MemorySection(pool="pool", pool_bytes=2**30)
+    with open_engine(engine=engine, memory=memory) as opened:
+        assert opened.device is device.GpuDevice.return_value
+        assert opened.reason.startswith("gpu: NVIDIA Test, ")
+    device.GpuDevice.assert_called_once_with(libraries.load.return_value, memory=memory)

@@ -8,8 +8,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gpuseg.config_parts import MemorySection
 from gpuseg.engine.arrow import as_arrow, as_numpy
-from gpuseg.engine.capabilities import construct
+from gpuseg.engine.capabilities import capability, library_parameters
 from gpuseg.engine.cpu.aggregate import aggregate_events, attribute_rows
 from gpuseg.engine.cpu.canonical import canonical_columns
 from gpuseg.engine.cpu.device import CpuDevice
@@ -21,7 +22,7 @@ from gpuseg.engine.gpu.evaluate import evaluate_on_device
 from gpuseg.engine.gpu.hashing import hash_int64
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd import lloyd_pass
-from gpuseg.engine.gpu.memory import MemorySettings, halving, set_up
+from gpuseg.engine.gpu.memory import halving, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
 from gpuseg.engine.program import Batch, LloydPass, ReadPlan
 from gpuseg.vocabulary import KINDS
@@ -37,13 +38,13 @@ class GpuDevice:
     Parameters
     ----------
     libraries : Libraries
-    memory : MemorySettings, optional
+    memory : MemorySection, optional
         Nothing is set up where not given.
     """
 
     name = "gpu"
 
-    def __init__(self, libraries: Libraries, *, memory: MemorySettings | None = None) -> None:
+    def __init__(self, libraries: Libraries, *, memory: MemorySection | None = None) -> None:
         self._libraries = libraries
         self._host = CpuDevice()
         self._turn = RLock()
@@ -166,7 +167,11 @@ class GpuDevice:
 
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
-        return construct(name, self.name, parameters)
+        row = capability(name, self.name)
+        found = self._libraries.cuml
+        for part in row.path.replace(":", ".").split(".")[1:]:
+            found = getattr(found, part)
+        return found(**library_parameters(row, parameters, what=f"{name} on {self.name}"))
 
     def free_bytes(self) -> int:
         """Device memory that nobody has taken; what lies unused in a pool of this process is not in it."""

@@ -22,6 +22,6 @@ class Libraries:
 
 def load() -> Libraries:
     """Import the real libraries; only of use where a GPU was found, since the imports succeed without one."""
-    for submodule in ("rmm.mr", "rmm.allocators.cupy"):
+    for submodule in ("rmm.mr", "rmm.allocators.cupy", "cuml.cluster", "cuml.neighbors"):
         import_module(submodule)
     return Libraries(*(import_module(name) for name in ("cupy", "cudf", "cuml", "rmm")))

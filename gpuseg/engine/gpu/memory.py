@@ -2,10 +2,10 @@
 
 import logging
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from threading import Lock
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
+from gpuseg.config_parts import MemorySection
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.errors import DeviceMemoryError
 
@@ -13,29 +13,10 @@ Part = TypeVar("Part")
 
 _LOG = logging.getLogger(__name__)
 _LOCK = Lock()
-_SET_UP: list["MemorySettings"] = []
+_SET_UP: list[MemorySection] = []
 
 
-@dataclass(frozen=True)
-class MemorySettings:
-    """How device memory is had.
-
-    Parameters
-    ----------
-    pool : {"none", "pool", "async"}
-        One allocation at a time, RMM's own pool, or the driver's stream-ordered pool.
-    pool_bytes : int or None
-        First size of the pool; RMM's choice where None.
-    spill : bool
-        Whether cuDF moves columns to host memory when the device is full.
-    """
-
-    pool: Literal["none", "pool", "async"] = "async"
-    pool_bytes: int | None = None
-    spill: bool = True
-
-
-def set_up(libraries: Libraries, settings: MemorySettings) -> None:
+def set_up(libraries: Libraries, settings: MemorySection) -> None:
     """Let cuDF and CuPy allocate from one place.
 
     Notes
@@ -51,7 +32,7 @@ def set_up(libraries: Libraries, settings: MemorySettings) -> None:
         _SET_UP.append(settings)
 
 
-def apply(libraries: Libraries, settings: MemorySettings) -> None:
+def apply(libraries: Libraries, settings: MemorySection) -> None:
     """Hand the settings to the libraries."""
     rmm = libraries.rmm
     if settings.pool == "async":
