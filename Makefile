@@ -4,12 +4,14 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 VENV ?= .venv
 RANGES_VENV ?= .venv-gpu-ranges
+RAPIDS_VENV ?= .venv-rapids
 WORKERS ?= auto
+PY ?= python3
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-ranges check lint types bench clean
+.PHONY: help demo test test-slow test-ranges test-rapids test-gpu check lint types bench bench-gpu clean
 
 help:  ## Print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +20,20 @@ demo: $(VENV)/.demo  ## Segment the real customers of a grocer, into runs/demo
 	@$(BIN)/gpuseg demo
 
 test: $(VENV)/.dev  ## Run the fast tests
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu and not rapids"
 
 test-slow: $(VENV)/.dev  ## Run the slow tests
-	@$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu"
+	@$(BIN)/python -m pytest -n $(WORKERS) -m "slow and not gpu and not rapids"
 
 test-ranges: $(RANGES_VENV)/.dev  ## Run the fast tests with the versions that RAPIDS needs
-	@$(RANGES_VENV)/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu"
+	@$(RANGES_VENV)/bin/python -m pytest -n $(WORKERS) -m "not slow and not gpu and not rapids"
+
+test-rapids: $(RAPIDS_VENV)/.dev  ## Hold every call on RAPIDS against its real wheels (3 GB; no GPU needed)
+	@RAPIDS_NO_INITIALIZE=1 $(RAPIDS_VENV)/bin/python tests/rapids/collect.py
+	@RAPIDS_NO_INITIALIZE=1 $(RAPIDS_VENV)/bin/python -m pytest tests/rapids
+
+test-gpu:  ## Run the fast tests on the CPU and the GPU; PY is a Python that has RAPIDS, pytest and hypothesis
+	@GPUSEG_REQUIRE_GPU=1 $(PY) -m pytest --devices=cpu,gpu -m "not slow and not rapids"
 
 check: lint types test test-slow  ## Everything that must hold before a commit lands
 
@@ -38,8 +47,11 @@ types: $(VENV)/.dev  ## Check types
 bench: $(VENV)/.dev  ## Measure against what a user would write, into bench/results
 	@$(BIN)/python bench/end_to_end.py
 
+bench-gpu:  ## Measure the CPU against the GPU, into bench/results; PY is a Python that has RAPIDS
+	@$(PY) bench/cpu_vs_gpu.py
+
 clean:  ## Remove environments and caches
-	rm -rf $(VENV) $(RANGES_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RANGES_VENV) $(RAPIDS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -63,4 +75,10 @@ $(RANGES_VENV)/.dev: pyproject.toml constraints-gpu.txt
 	@echo "Setting up $(RANGES_VENV) (once)"
 	@$(PYTHON) -m venv $(RANGES_VENV)
 	@$(RANGES_VENV)/bin/python $(PIP) -c constraints-gpu.txt -e '.[demo,dev,dask]'
+	@touch $@
+
+$(RAPIDS_VENV)/.dev: pyproject.toml constraints-gpu.txt
+	@echo "Setting up $(RAPIDS_VENV) (once; about 3 GB to download, 6 GB on disk)"
+	@$(PYTHON) -m venv $(RAPIDS_VENV)
+	@$(RAPIDS_VENV)/bin/python $(PIP) -c constraints-gpu.txt -e '.[demo,dev,dask,gpu-cu13]'
 	@touch $@

@@ -60,7 +60,7 @@ def _values(series: Any) -> Any:
         raise ValueError("Column must have no nulls.")
     if isinstance(series.dtype, pd.ArrowDtype):
         kind = series.dtype.numpy_dtype
-        if kind.kind == "O":
+        if kind.kind in "OU":
             raise TypeError("String arrays are not supported by CuPy")
         return series.to_numpy(kind)
     if series.dtype.kind == "O" or isinstance(series.dtype, pd.StringDtype):

@@ -1,0 +1,191 @@
+"""Writes `signatures.json` from the real wheels of RAPIDS, which need no GPU for this.
+
+Run by `make test-rapids` in an environment that has them. It takes the signature of every name that
+`tests/rapids/exercise.py` makes the GPU device ask for, and the public names of the modules and classes that stand-ins
+stand for.
+"""
+
+import ast
+import importlib
+import inspect
+import json
+import os
+import re
+import sys
+import types
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+TABLE = Path(__file__).with_name("signatures.json")
+OWNERS = (
+    "cupy",
+    "cupy.ndarray",
+    "cupy.cuda",
+    "cupy.cuda.runtime",
+    "cupy.cuda.memory",
+    "cudf",
+    "cudf.DataFrame",
+    "cudf.Series",
+    "cudf.Index",
+    "cudf.MultiIndex",
+    "cudf.core.groupby.groupby.DataFrameGroupBy",
+    "cudf.core.groupby.groupby.SeriesGroupBy",
+    "cudf.core.accessors.string.StringMethods",
+    "cudf.core.accessors.categorical.CategoricalAccessor",
+    "cuml",
+    "cuml.cluster",
+    "cuml.cluster.KMeans",
+    "cuml.cluster.HDBSCAN",
+    "cuml.neighbors",
+    "cuml.neighbors.NearestNeighbors",
+    "rmm",
+    "rmm.mr",
+    "rmm.allocators",
+    "rmm.allocators.cupy",
+)
+UFUNC = ["x1", "x2", "out=", "dtype=", "casting="]
+
+
+def resolve(name: str) -> Any:
+    """The object of a dotted name."""
+    first, *rest = name.split(".")
+    found, path = importlib.import_module(first), first
+    for part in rest:
+        path = f"{path}.{part}"
+        try:
+            found = getattr(found, part)
+        except AttributeError:
+            found = importlib.import_module(path)
+    return found
+
+
+def parameters_of(name: str) -> tuple[list[str], str]:
+    """Parameters of a callable as `tests.rapids.binding` reads them, and where they were found.
+
+    Methods come without the object itself.
+    """
+    value = resolve(name)
+    owner = resolve(name.rpartition(".")[0])
+    if isinstance(value, importlib.import_module("cupy").ufunc):
+        return [*UFUNC[: value.nin], "/", *UFUNC[2:3], "*", *UFUNC[3:]], "ufunc"
+    try:
+        found = list(inspect.signature(value).parameters.values())
+        # A method taken from its class still asks for the object.
+        if inspect.isclass(owner) and found and found[0].name == "self":
+            found = found[1:]
+        return shortened(found), "signature"
+    except (ValueError, TypeError):
+        pass
+    for source, told in (("stub", from_stub(value)), ("docstring", from_docstring(value))):
+        if told is not None:
+            return told, source
+    raise LookupError(f"{name}: no signature, stub or docstring tells its parameters")
+
+
+def shortened(parameters: list[inspect.Parameter]) -> list[str]:
+    """The short form of parameters; see `parameters_of`."""
+    found: list[str] = []
+    for place, one in enumerate(parameters):
+        before = parameters[place - 1].kind if place else None
+        if one.kind is one.VAR_POSITIONAL:
+            found.append(f"*{one.name}")
+            continue
+        if one.kind is one.VAR_KEYWORD:
+            found.append(f"**{one.name}")
+            continue
+        if before is one.POSITIONAL_ONLY and one.kind is not one.POSITIONAL_ONLY:
+            found.append("/")
+        if one.kind is one.KEYWORD_ONLY and before not in (one.KEYWORD_ONLY, one.VAR_POSITIONAL):
+            found.append("*")
+        found.append(one.name if one.default is one.empty else f"{one.name}=")
+    return [*found, "/"] if parameters and parameters[-1].kind is inspect.Parameter.POSITIONAL_ONLY else found
+
+
+def from_docstring(value: Any) -> list[str] | None:
+    """Parameters by the first line of a docstring, as Cython writes it, without the object itself."""
+    found = re.match(r"[\w.]+\((.*?)\)(?:\s*->.*)?$", (inspect.getdoc(value) or "").partition("\n")[0])
+    if found is None:
+        return None
+    short = []
+    for part in re.split(r",(?![^(\[]*[)\]])", found[1]):
+        told, equals, _ = part.strip().partition("=")
+        if told:
+            # A type of C may stand before the name.
+            short.append(told.split()[-1] + equals)
+    return [name for name in short if name != "self"]
+
+
+def from_stub(value: Any) -> list[str] | None:
+    """Parameters of a class by the type stub beside its module."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if not inspect.isclass(value) or not getattr(module, "__file__", None):
+        return None
+    path = Path(str(module.__file__))
+    stub = path.with_name(f"{path.name.partition('.')[0]}.pyi")
+    if not stub.exists():
+        return None
+    for node in ast.walk(ast.parse(stub.read_text("utf-8"))):
+        if isinstance(node, ast.ClassDef) and node.name == value.__name__:
+            for member in node.body:
+                if isinstance(member, ast.FunctionDef) and member.name == "__init__":
+                    made = f"def f({ast.unparse(member.args)}): ..."
+                    names: dict[str, Any] = {}
+                    exec(re.sub(r": (?:[^,=()\[\]]|\[[^\]]*\])+(?=[,=)])", "", made), names)
+                    return shortened(list(inspect.signature(names["f"]).parameters.values())[1:])
+    return None
+
+
+def public_names(owner: str) -> list[str]:
+    """Names that an owner has, without those that begin with an underscore."""
+    found = {name for name in dir(resolve(owner)) if not name.startswith("_")}
+    # Modules that are loaded only on demand are no less there.
+    found |= {name.rpartition(".")[2] for name in sys.modules if name.rpartition(".")[0] == owner}
+    return sorted(name for name in found if not name.startswith("_"))
+
+
+def collected(names: set[str]) -> dict[str, Any]:
+    """The table for the names that were asked for."""
+    callables = {}
+    for name in sorted(names):
+        if callable(resolve(name)) and not isinstance(resolve(name), types.ModuleType):
+            parameters, source = parameters_of(name)
+            callables[name] = {"parameters": ", ".join(parameters), "source": source}
+    packages = ("cudf-cu13", "cuml-cu13", "rmm-cu13", "cupy-cuda13x")
+    return {
+        "versions": {package: version(package) for package in packages},
+        "callables": callables,
+        "attributes": {owner: public_names(owner) for owner in OWNERS},
+    }
+
+
+def written(table: dict[str, dict[str, Any]]) -> str:
+    """The table as JSON, with one line an entry."""
+    parts = []
+    for section, entries in table.items():
+        lines = [f"  {json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()]
+        parts.append(f' "{section}": {{\n' + ",\n".join(lines) + "\n }")
+    return "{\n" + ",\n".join(parts) + "\n}\n"
+
+
+def main() -> None:
+    """Exercise the device over stand-ins that know what RAPIDS has, and write the table."""
+    os.environ["RAPIDS_NO_INITIALIZE"] = "1"
+    # Another package named `tests` may be installed.
+    package = types.ModuleType("tests")
+    package.__path__ = [str(ROOT / "tests")]
+    sys.modules["tests"] = package
+    for name in ("rmm.mr", "rmm.allocators.cupy", "cuml.cluster", "cuml.neighbors", "cudf"):
+        importlib.import_module(name)
+    from tests.rapids.exercise import exercise
+
+    attributes = {owner: set(public_names(owner)) for owner in OWNERS}
+    calls = exercise(attributes).calls
+    table = collected({call.name for call in calls})
+    TABLE.write_text(written(table), encoding="utf-8")
+    print(f"{len(table['callables'])} signatures, {len(calls)} calls")
+
+
+if __name__ == "__main__":
+    main()
