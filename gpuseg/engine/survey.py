@@ -3,14 +3,22 @@
 import os
 import platform
 import shutil
-import subprocess
 from pathlib import Path
 from typing import Any
 
 from gpuseg import __version__
+from gpuseg.engine.hardware import (
+    CUPY_LEAST,
+    MULTI_GPU,
+    NEEDED,
+    RAPIDS_RELEASE,
+    Hardware,
+    find_gpus,
+    supported_versions,
+)
 from gpuseg.provenance import LIBRARIES, library_versions
 
-_GPU_LIBRARIES = ("cudf-cu12", "cudf-cu13", "cuml-cu12", "cuml-cu13", "cupy-cuda12x", "cupy-cuda13x", "dask-cuda")
+_GIB = 2**30
 
 
 def survey() -> dict[str, Any]:
@@ -19,57 +27,78 @@ def survey() -> dict[str, Any]:
     Returns
     -------
     dict
-        `python`, `platform`, `n_cores`, `memory_bytes`, `disk_free_bytes`, `libraries`, `gpus`, `gpu_libraries`,
-        `engine` (what `auto` uses) and `reason`.
+        `gpuseg`, `python`, `platform`, `n_cores`, `memory_bytes`, `disk_free_bytes`, `libraries`; `gpus` (`name`,
+        `total_bytes`, `free_bytes`, `compute_capability`), `driver`, `driver_cuda`, `cuda_runtime`, `gpu_libraries` (by
+        name: `package`, `found`, `supported`, `is_supported`); `engine` (what `auto` uses) and `reason`.
     """
-    gpus = _gpus()
-    seen = f"{len(gpus)} NVIDIA GPU{'s' if len(gpus) != 1 else ''} found" if gpus else "no NVIDIA GPU found"
+    hardware = find_gpus()
     return {
         "gpuseg": __version__,
         "python": platform.python_version(),
         "platform": platform.platform(),
         "n_cores": len(os.sched_getaffinity(0)),
-        "memory_bytes": _memory_bytes(),
+        "memory_bytes": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         "disk_free_bytes": shutil.disk_usage(Path.cwd()).free,
         "libraries": library_versions(LIBRARIES),
-        "gpus": gpus,
-        "gpu_libraries": {name: found for name, found in library_versions(_GPU_LIBRARIES).items() if found},
-        "engine": "cpu",
-        "reason": f"{seen}; this version of gpuseg has no GPU device yet",
+        "gpus": [vars(gpu) for gpu in hardware.gpus],
+        "driver": hardware.driver,
+        "driver_cuda": hardware.driver_cuda,
+        "cuda_runtime": hardware.cuda_runtime,
+        "gpu_libraries": {name: _library(hardware, name) for name in (*NEEDED, *MULTI_GPU)},
+        "engine": "gpu" if hardware.usable else "cpu",
+        "reason": hardware.problem or f"{hardware.gpus[0].name} and RAPIDS can be used",
+    }
+
+
+def _library(hardware: Hardware, name: str) -> dict[str, Any]:
+    found = hardware.libraries.get(name)
+    return {
+        "package": found.package if found else None,
+        "found": found.version if found else None,
+        "supported": supported_versions(name),
+        "is_supported": found.is_supported if found else False,
     }
 
 
 def survey_text(facts: dict[str, Any]) -> str:
     """The facts for people."""
     libraries = ", ".join(f"{name} {found or 'missing'}" for name, found in facts["libraries"].items())
-    gpu_libraries = ", ".join(f"{name} {found}" for name, found in facts["gpu_libraries"].items()) or "none"
-    gpus = "; ".join(facts["gpus"]) or "none"
     return "\n".join(
         [
             f"gpuseg        {facts['gpuseg']}",
             f"Python        {facts['python']} on {facts['platform']}",
-            f"Processor     {facts['n_cores']} cores, {facts['memory_bytes'] / 2**30:.1f} GiB of memory",
-            f"Disk          {facts['disk_free_bytes'] / 2**30:.1f} GiB free here",
+            f"Processor     {facts['n_cores']} cores, {facts['memory_bytes'] / _GIB:.1f} GiB of memory",
+            f"Disk          {facts['disk_free_bytes'] / _GIB:.1f} GiB free here",
             f"Libraries     {libraries}",
-            f"GPUs          {gpus}",
-            f"GPU libraries {gpu_libraries}",
-            f"engine: auto  uses the {facts['engine']} ({facts['reason']})",
+            f"GPUs          {'; '.join(map(_gpu_text, facts['gpus'])) or 'none'}",
+            f"NVIDIA driver {_driver_text(facts)}",
+            f"RAPIDS        {_libraries_text(facts['gpu_libraries'])}",
+            f"engine: auto  uses the {facts['engine']}: {facts['reason']}",
         ]
     )
 
 
-def _memory_bytes() -> int:
-    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+def _gpu_text(gpu: dict[str, Any]) -> str:
+    free = "unknown" if gpu["free_bytes"] is None else f"{gpu['free_bytes'] / _GIB:.1f} GiB"
+    total = f"{gpu['total_bytes'] / _GIB:.1f} GiB"
+    return f"{gpu['name']}, {total} of memory ({free} free), compute capability {gpu['compute_capability']}"
 
 
-def _gpus() -> list[str]:
-    """Name, memory and driver of each GPU, as the driver's own tool tells."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return []
-    query = [tool, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        found = subprocess.run(query, capture_output=True, text=True, timeout=20, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    return [line.strip() for line in found.stdout.splitlines() if line.strip()] if found.returncode == 0 else []
+def _driver_text(facts: dict[str, Any]) -> str:
+    if facts["driver_cuda"] is None:
+        return "none"
+    runtime = f", CuPy uses CUDA {facts['cuda_runtime']}" if facts["cuda_runtime"] else ""
+    return f"{facts['driver'] or 'of unknown version'}, runs CUDA {facts['driver_cuda']}{runtime}"
+
+
+def _libraries_text(libraries: dict[str, dict[str, Any]]) -> str:
+    if all(library["found"] is None for library in libraries.values()):
+        return f"none; supported: RAPIDS {RAPIDS_RELEASE} with CuPy {CUPY_LEAST} or newer"
+    return ", ".join(_library_text(*item) for item in libraries.items())
+
+
+def _library_text(name: str, library: dict[str, Any]) -> str:
+    if library["found"] is None:
+        return f"{name} missing (needs {library['supported']})"
+    wrong = "" if library["is_supported"] else f" (not supported, needs {library['supported']})"
+    return f"{name} {library['found']}{wrong}"

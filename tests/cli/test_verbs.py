@@ -122,10 +122,10 @@ def test_after_two_dashes_words_are_names(tmp_path, gpuseg, monkeypatch):
 
 
 def test_debug_shows_where_an_error_was_raised(tmp_path, gpuseg):
-    from gpuseg.errors import IntegrityError
-
-    with pytest.raises(IntegrityError, match="no run is kept here"):
-        gpuseg("--debug", "verify", tmp_path)
+    told = gpuseg("--debug", "verify", tmp_path)
+    assert told.code == 5
+    assert told.err.startswith("Traceback")
+    assert "gpuseg: error[integrity] " in told.err.splitlines()[-1]
 
 
 @pytest.mark.parametrize("flags", [["-v"], ["--verbose"]])
@@ -237,35 +237,73 @@ def fits(value, schema, root):
 # --- doctor ---
 
 
-@pytest.mark.parametrize(
-    ("tool", "gpus"),
-    [
-        (None, []),
-        ("#!/bin/sh\nexit 9\n", []),
-        ("#!/bin/sh\necho 'NVIDIA H100, 81559 MiB, 570.1'\n", ["NVIDIA H100, 81559 MiB, 570.1"]),
-        ("not a program", []),
-    ],
-    ids=["no tool", "a failing tool", "one GPU", "a broken tool"],
-)
-def test_doctor_never_fails(tmp_path, gpuseg, monkeypatch, tool, gpus):
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    if tool is not None:
-        (folder / "nvidia-smi").write_text(tool, encoding="utf-8")
-        (folder / "nvidia-smi").chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder))
+def usable_machine(problem=None):
+    from gpuseg.engine.driver import Gpu
+    from gpuseg.engine.hardware import Hardware, Library
+
+    gpus = (Gpu("NVIDIA H100", 80 << 30, 79 << 30, "9.0"), Gpu("NVIDIA A100", 40 << 30, None, "8.0"))
+    libraries = {name: Library(f"{name}-cu13", "26.10.1", "26.10.*", True) for name in ("cudf", "cuml", "rmm")}
+    libraries["cupy"] = Library("cupy-cuda13x", "13.6", ">=14", False)
+    return Hardware(gpus, "580.1", "13.0", None if problem else "13.2", libraries, problem)
+
+
+def test_doctor_never_fails(tmp_path, gpuseg, monkeypatch):
+    """On whatever machine this is."""
     monkeypatch.chdir(tmp_path)
     facts = gpuseg("--json", "doctor").content
     assert facts["ok"] is True
-    assert facts["gpus"] == gpus
-    assert facts["engine"] == "cpu"
+    assert facts["engine"] == ("gpu" if facts["cuda_runtime"] else "cpu")
     assert facts["n_cores"] >= 1
     assert facts["memory_bytes"] > 1 << 28
     assert facts["libraries"]["numpy"]
+    assert set(facts["gpu_libraries"]) == {"cudf", "cuml", "rmm", "cupy", "dask-cudf", "raft-dask", "dask-cuda"}
     text = gpuseg("doctor").out
-    assert "engine: auto  uses the cpu" in text
-    assert all(gpu in text for gpu in gpus)
-    assert list(tmp_path.iterdir()) == [folder]
+    assert f"engine: auto  uses the {facts['engine']}: {facts['reason']}\n" in text
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_doctor_without_a_gpu(gpuseg, monkeypatch):
+    from gpuseg.engine import survey
+    from gpuseg.engine.hardware import Hardware
+
+    monkeypatch.setattr(survey, "find_gpus", lambda: Hardware(problem="no NVIDIA driver on this machine"))
+    lines = gpuseg("doctor").out.splitlines()
+    assert "GPUs          none" in lines
+    assert "NVIDIA driver none" in lines
+    assert any(line.startswith("RAPIDS        none; supported: RAPIDS 26.10 with ") for line in lines)
+    assert lines[-1] == "engine: auto  uses the cpu: no NVIDIA driver on this machine"
+
+
+@pytest.mark.parametrize("problem", [None, "cupy-cuda13x 13.6 is installed, >=14 is supported"])
+def test_doctor_with_gpus(gpuseg, monkeypatch, problem):
+    from gpuseg.engine import survey
+
+    monkeypatch.setattr(survey, "find_gpus", lambda: usable_machine(problem))
+    facts = gpuseg("--json", "doctor").content
+    assert facts["gpus"][0] == {
+        "name": "NVIDIA H100",
+        "total_bytes": 80 << 30,
+        "free_bytes": 79 << 30,
+        "compute_capability": "9.0",
+    }
+    assert facts["gpu_libraries"]["cupy"] == {
+        "package": "cupy-cuda13x",
+        "found": "13.6",
+        "supported": ">=14",
+        "is_supported": False,
+    }
+    lines = gpuseg("doctor").out.splitlines()
+    assert (
+        "GPUs          NVIDIA H100, 80.0 GiB of memory (79.0 GiB free), compute capability 9.0; NVIDIA A100, 40.0 "
+        in ("\n".join(lines))
+    )
+    assert "(unknown free)" in "\n".join(lines)
+    runtime = "" if problem else ", CuPy uses CUDA 13.2"
+    assert f"NVIDIA driver 580.1, runs CUDA 13.0{runtime}" in lines
+    assert "cudf 26.10.1, " in "\n".join(lines)
+    assert "cupy 13.6 (not supported, needs >=14), dask-cudf missing" in "\n".join(lines)
+    used = f"the cpu: {problem}" if problem else "the gpu: NVIDIA H100 and RAPIDS can be used"
+    assert lines[-1] == f"engine: auto  uses {used}"
 
 
 # --- looking ---
