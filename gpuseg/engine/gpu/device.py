@@ -108,14 +108,15 @@ class GpuDevice:
         columns = batch.columns
         if not isinstance(columns, DeviceColumns):
             return self._host.partition_to_host(batch, n_buckets)
-        if n_buckets == 1:
-            return _record_batch(columns.values, None, self._libraries.cupy), [0, columns.n_rows]
+        if n_buckets == 1 or not columns.n_rows:
+            offsets = [0] * n_buckets + [columns.n_rows]
+            return _record_batch(columns.values, None, self._libraries.cupy), offsets
         cupy = self._libraries.cupy
         hashes = self._hashes(columns.values["profile_id"].values, 0)
         buckets = (hashes % np.uint64(n_buckets)).astype(np.int64)
         order = cupy.argsort(buckets, kind="stable")
-        offsets = cupy.searchsorted(buckets[order], cupy.arange(n_buckets + 1))
-        return _record_batch(columns.values, order, cupy), cupy.asnumpy(offsets).tolist()
+        starts = cupy.searchsorted(buckets[order], cupy.arange(n_buckets + 1))
+        return _record_batch(columns.values, order, cupy), cupy.asnumpy(starts).tolist()
 
     def aggregate(self, kind: str, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
         """Reduce all rows of one kind in one bucket to state tables in host memory; sessions are the CPU's."""

@@ -105,22 +105,24 @@ class Windows:
 
     def extremes_since(self, runs: Any, day: Any, since: Int64, column: Any, sign: int) -> Any:
         """Largest (`sign` 1) or smallest (-1) value in each window, `NEVER` in an empty one."""
-        inside = (day >= bound for bound in since.tolist())
+        days = day.astype(np.int64)
+        inside = (days >= bound for bound in since.tolist())
         return self._extremes_where(inside, self._profiles(runs, day.size), column, runs.size - 1, sign)
 
     def sums_by_slot(self, runs: Any, day: Any, slot: Any, weights: Any, since: int, n_slots: int) -> Any:
         """Sum of `weights` over the rows of each slot on or after `since`, shape (n_slots, n_profiles)."""
-        kept = (slot >= 0) & (day >= since)
+        kept = (slot >= 0) & (day.astype(np.int64) >= since)
         place = slot[kept].astype(np.int64) * (runs.size - 1) + self._profiles(runs, day.size)[kept]
-        found = self._grouped(place, weights[kept], "sum")
         out = self._cupy.zeros(n_slots * (runs.size - 1), np.int64)
-        out[found["key"].values] = found["value"].values
+        self._group_into(out, place, weights[kept], "sum")
         return out.reshape(n_slots, runs.size - 1)
 
     def _sums_where(self, runs: Any, day: Any, since: Int64, column: Any | None) -> Any:
         out = self._cupy.empty((since.size, runs.size - 1), np.int64)
+        # CuPy would cut the start of the window that holds everything to the 32 bits of a day.
+        days = day.astype(np.int64)
         for window, bound in enumerate(since.tolist()):
-            inside = (day >= bound).astype(np.int64)
+            inside = (days >= bound).astype(np.int64)
             total = self._cumulated(inside if column is None else inside * column)
             out[window] = total[runs[1:]] - total[runs[:-1]]
         return out
@@ -128,20 +130,23 @@ class Windows:
     def _extremes_where(self, inside: Any, profile: Any, column: Any, n_profiles: int, sign: int) -> Any:
         windows = []
         for rows in inside:
-            found = self._grouped(profile[rows], column[rows], "max" if sign > 0 else "min")
             out = self._cupy.full(n_profiles, int(NEVER), np.int64)
-            out[found["key"].values] = found["value"].values
+            self._group_into(out, profile[rows], column[rows], "max" if sign > 0 else "min")
             windows.append(out)
         return self._cupy.stack(windows)
 
-    def _grouped(self, key: Any, value: Any, how: str) -> Any:
-        frame = self._libraries.cudf.DataFrame({"key": key, "value": value})
-        return frame.groupby("key", sort=False).agg({"value": how}).reset_index()
+    def _group_into(self, out: Any, key: Any, value: Any, how: str) -> None:
+        """Put the sum or extreme of the values of each key at the key's place."""
+        if key.size:
+            frame = self._libraries.cudf.DataFrame({"key": key, "value": value})
+            found = frame.groupby("key", sort=False).agg({"value": how}).reset_index()
+            out[found["key"].values] = found["value"].values
 
     def _cumulated(self, values: Any, before: int = 1) -> Any:
         """Sums of the values before each place, with `before` zeros in front."""
         out = self._cupy.zeros(values.size + before, np.int64)
-        out[before:] = self._cupy.cumsum(values)
+        if values.size:
+            out[before:] = self._cupy.cumsum(values)
         return out
 
     def _profiles(self, runs: Any, n_rows: int) -> Any:

@@ -1,9 +1,10 @@
 """`assign_accumulate` on the device, first form: plain CuPy over blocks of a fixed number of rows.
 
 Distances are added up feature by feature in the rows' own precision, one operation at a time, as the CPU's kernel does,
-so labels and distances have its bits. Sums per center are float64 products with 0 and 1; for rows on the matrix's
-grid of 2^-20 every partial sum is exact (up to 2^32 rows), so neither the order in which a library adds nor blocks
-change a bit. For other rows the order of blocks is fixed and that inside one is the library's.
+so labels and distances have its bits. Sums per center are float64 products with 0 and 1 (cuBLAS in its own precision,
+not told to emulate it); for rows on the matrix's grid of 2^-20 every partial sum is exact (up to 2^32 rows), so neither
+the order in which a library adds nor blocks change a bit. For other rows the order of blocks is fixed and that inside
+one is the library's.
 """
 
 from typing import Any
