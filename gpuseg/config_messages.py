@@ -2,6 +2,7 @@
 
 import datetime as dt
 import difflib
+import re
 import reprlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -154,6 +155,9 @@ def _shown(value: object) -> str:
         return {None: "null", True: "true", False: "false"}[value]
     if isinstance(value, dt.date):
         return str(value)
+    if isinstance(value, str):
+        # What belongs in a uri and stands elsewhere by mistake is no less secret.
+        value = re.sub(r"://[^/@\s]*@", "://***@", re.sub(r"(://[^?\s]*)\?\S*", r"\1?***", value))
     shorter = reprlib.Repr()
     shorter.maxstring = shorter.maxother = shorter.maxlong = _MOST_SHOWN
     return shorter.repr(value)

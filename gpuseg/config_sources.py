@@ -1,5 +1,6 @@
 """The section of a configuration that describes one source."""
 
+import re
 from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -15,7 +16,24 @@ CLEAR_YES = ("true", "t", "yes", "y", "1", "1.0", "granted", *_OPTED_IN, "consen
 CLEAR_NO = ("false", "f", "no", "n", "0", "0.0", *_TAKEN_BACK, *_OPTED_OUT, "none", "null", "nan")
 
 
-class IdentitySection(Section):
+_PASSWORD = re.compile(r"://[^/@:]*:[^/@]*@")
+_SIGNATURE = re.compile(r"[?&][^=&]*(?:sig|token|secret|passw|credential|key)[^=&]*=", re.IGNORECASE)
+
+
+class LocatedSection(Section):
+    """Something at a `uri`, which every manifest keeps and messages quote, so that no secret may be in it."""
+
+    @model_validator(mode="after")
+    def _open(self) -> "LocatedSection":
+        uri = getattr(self, "uri", None) or ""
+        if _PASSWORD.search(uri) or ("://" in uri and _SIGNATURE.search(uri)):
+            raise ValueError(
+                "uri: holds a password, key or signature; give it by the environment or by fsspec's own configuration"
+            )
+        return self
+
+
+class IdentitySection(LocatedSection):
     """A table that says which profile each key of a source belongs to."""
 
     uri: str = Field(min_length=1, description="Path, glob or fsspec URL.")
@@ -24,7 +42,7 @@ class IdentitySection(Section):
     profile_id: str = Field("profile_id", min_length=1, description="Column with the profile ids.")
 
 
-class SourceSection(Section):
+class SourceSection(LocatedSection):
     """One source of one kind: where it is and what its columns are called."""
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="Name of the source.")

@@ -175,7 +175,7 @@ def _empty(columns: Sequence[str], tables: Mapping[str, pa.Table]) -> pa.Table:
 
 
 def described(item: Declared) -> dict[str, Any]:
-    """What `features.json` says of a feature."""
+    """What `_features.json` says of a feature."""
     feature = item.feature
     return {
         "name": feature.name,

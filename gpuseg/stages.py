@@ -113,13 +113,13 @@ def features(job: Job) -> Facts:
     for rows in job.engine.executor.map(build, job.buckets):
         n_profiles += rows
         job.progress("features", 1)
-    write_json(job.folder / "features" / "features.json", [described(item) for item in declared])
+    write_json(job.folder / "features" / "_features.json", [described(item) for item in declared])
     return {"n_profiles": n_profiles, "n_features": len(declared), "warnings": skipped, "notes": unused}
 
 
 def fit(job: Job) -> Facts:
     """Fit the matrix's transformation and the centers."""
-    declared = read_json(job.folder / "features" / "features.json")
+    declared = read_json(job.folder / "features" / "_features.json")
     fitted = fit_model(
         job.config,
         job.engine,
@@ -158,10 +158,11 @@ def assign(job: Job) -> Facts:
         totals,
         as_of=job.config.run.as_of.isoformat(),
         timezone=job.config.run.timezone,
+        group_floor=job.config.privacy.group_floor,
     )
     content = floored_segments(content, job.config.privacy.group_floor)
     write_json(job.folder / "segments.json", content)
-    return {"n_assigned": content["n_assigned"], "n_no_data": content["n_no_data"], "warnings": []}
+    return {key: content[key] for key in ("n_assigned", "n_noise", "n_no_data")} | {"warnings": []}
 
 
 def explain(job: Job) -> Facts:

@@ -802,7 +802,7 @@ def test_csv_written_by_the_standard_library_is_read(shop: Shop, gpuseg: Command
         writer.writerow(content)
         writer.writerows(zip(*content.values(), strict=True))
     assert gpuseg("run", shop.write()).code == 0
-    listed = json.loads((shop.out / "v0002" / "features" / "features.json").read_text(encoding="utf-8"))
+    listed = json.loads((shop.out / "v0002" / "features" / "_features.json").read_text(encoding="utf-8"))
     assert 'share_Bread, "fresh"\nand warm' in {feature["name"] for feature in listed}
 
 

@@ -101,8 +101,17 @@ def test_defaults_of_every_section():
             "weights": {},
         },
         "matrix": {"scale": "standard", "clip": 6.0},
-        "cluster": {"method": "kmeans", "segments": "auto", "segments_range": (2, 12), "min_segment_share": 0.01},
+        "cluster": {
+            "method": "kmeans",
+            "segments": "auto",
+            "segments_range": (2, 12),
+            "min_segment_share": 0.01,
+            "min_cluster_size": "auto",
+            "min_samples": "auto",
+            "noise": "keep",
+        },
         "privacy": {"group_floor": 10, "deny_columns": ()},
+        "memory": {"pool": "async", "pool_bytes": None, "spill": True},
     }
 
 
@@ -365,6 +374,37 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
             "cluster.segments_range: '2-5': must be a list of 2 whole numbers from 2 to 1000",
         ),
         ("cluster.min_segment_share", 0.5, "cluster.min_segment_share: 0.5: must be a number from 0 to below 0.5"),
+        ("cluster.method", "hdbscn", "cluster.method: 'hdbscn': must be kmeans or hdbscan; did you mean hdbscan?"),
+        (
+            "cluster",
+            {"method": "hdbscan", "segments": 5},
+            "cluster.segments: belongs to method kmeans, but method is hdbscan; leave one of them out",
+        ),
+        (
+            "cluster",
+            {"method": "hdbscan", "segments_range": [3, 5]},
+            "cluster.segments_range: belongs to method kmeans, but method is hdbscan; leave one of them out",
+        ),
+        (
+            "cluster",
+            {"min_cluster_size": 30},
+            "cluster.min_cluster_size: belongs to method hdbscan, but method is kmeans; leave one of them out",
+        ),
+        (
+            "cluster",
+            {"method": "kmeans", "min_samples": 5},
+            "cluster.min_samples: belongs to method hdbscan, but method is kmeans; leave one of them out",
+        ),
+        (
+            "cluster",
+            {"noise": "nearest"},
+            "cluster.noise: belongs to method hdbscan, but method is kmeans; leave one of them out",
+        ),
+        (
+            "cluster",
+            {"method": "hdbscan", "min_cluster_size": 1},
+            "cluster.min_cluster_size: 1: must be auto, or a whole number of at least 2; nearest valid: 2",
+        ),
         ("version", 2, "version: 2: must be 1"),
         ("version", "1", "version: '1': must be 1; write it without quotes"),
     ],
@@ -605,3 +645,28 @@ def test_a_day_that_never_was_is_shown_as_written(tmp_path, day):
     path = written(tmp_path, f"run: {{out: x, as_of: {day}}}\nsources: [{{name: orders, kind: purchases}}]")
     with pytest.raises(ConfigError, match=f"^run.as_of: '{day}': must be a date such as"):
         load_config(path)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "s3://AKIA:SECRET@bucket/o.csv",
+        "https://host/o.csv?X-Amz-Signature=SECRET",
+        "https://host/o.csv?v=1&sig=SECRET",
+        "ftp://me:SECRET@host/o.csv",
+    ],
+)
+def test_a_secret_in_a_uri_is_refused_and_not_repeated(uri):
+    content = {"run": {"out": "o", "as_of": "2018-01-01"}, "sources": [{"name": "o", "kind": "purchases", "uri": uri}]}
+    with pytest.raises(ConfigError, match=r"sources\.o\.uri: holds a password, key or signature") as told:
+        parse_config(content)
+    assert "SECRET" not in str(told.value)
+    with pytest.raises(ConfigError) as told:
+        parse_config({**content, "sources": uri})
+    assert "SECRET" not in str(told.value)
+
+
+@pytest.mark.parametrize("uri", ["abfs://box@account.dfs.core.windows.net/o.csv", "https://host/o.csv?version=2"])
+def test_names_in_a_uri_are_no_secret(uri):
+    section = {"name": "o", "kind": "purchases", "uri": uri}
+    assert parse_config({"run": {"out": "o", "as_of": "2018-01-01"}, "sources": [section]}).sources[0].uri == uri

@@ -5,6 +5,7 @@ import os
 import re
 import signal
 import sys
+import traceback
 from types import FrameType
 
 import typer
@@ -44,7 +45,7 @@ def main(arguments: list[str] | None = None) -> int:
         return _run(words)
     except GpusegError as error:
         if console.settings.debug:
-            raise
+            traceback.print_exc()
         console.fail(error.code, str(error))
         return error.exit_code
     except KeyboardInterrupt:

@@ -21,6 +21,8 @@ _ROWS = {
     "times_ambiguous": "Ambiguous clock times",
     "times_nonexistent": "Nonexistent clock times",
 }
+# Counts of nothing are left out, but for these.
+_ALWAYS = ("n_files", "rows_read", "rows_used")
 _LABELS = {
     "n_with_events": "People with events",
     "retention_days": "Days that rows are kept",
@@ -49,7 +51,9 @@ def source_view(source: Mapping[str, Any], quality: Mapping[str, Any], people: P
     rows = [(text.capital(people.many), text.count((quality.get("profiles_per_source") or {}).get(name)))]
     days = (("First day", "first_day"), ("Last day", "last_day"))
     rows += [(label, text.day(source[key])) for label, key in days if source.get(key)]
-    rows += [(label, text.count(source.get(key))) for key, label in _ROWS.items() if key in source]
+    rows += [(label, text.count(source[key])) for key, label in _ROWS.items() if source.get(key) or key in _ALWAYS]
+    if source.get("rows_duplicate", 0) is None and source.get("event_kind") != "crm":
+        rows += [(_ROWS["rows_duplicate"], "not counted")]
     rows += [("Empty values", ", ".join(f"{k}: {text.count(v)}" for k, v in nulls.items()) or "none")]
     rows += list(_others(source, _TOLD))
     return {"name": name, "kind": str(source["kind"]), "rows": rows}
@@ -79,7 +83,7 @@ def words(value: Any) -> str:
 
 def _others(content: Mapping[str, Any], told: set[str]) -> Iterator[tuple[str, str]]:
     for key, value in content.items():
-        if key not in told and (shown := _written(value)):
+        if key not in told and value != 0 and (shown := _written(value)):
             yield _LABELS.get(key) or text.capital(str(key).replace("_", " ")), shown
 
 

@@ -106,6 +106,9 @@ def _hint(uri: str) -> str:
 
 
 def _mark(info: dict[str, Any]) -> str:
+    """When a file was changed; of a local one also when its inode was, which no tool that copies times can set."""
+    if "created" in info and "ino" in info:
+        return f"{info.get('mtime')}:{info['created']}:{info['ino']}"
     for key in ("mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash"):
         if info.get(key) is not None:
             return str(info[key])

@@ -36,8 +36,21 @@ def check_not_empty(config: Config, found: Ingested) -> None:
         for tally in tallies:
             total.add(tally)
         reasons = ", ".join(f"{count} {words}" for words, count in left_out(total) if count)
-        raise EmptyDataError(f"{names}: no row of {read} is left: {reasons}")
+        raise EmptyDataError(f"{names}: no row of {read} is left: {reasons}{_why_no_consent(found)}")
     raise EmptyDataError(f"{names}: the files hold no rows")
+
+
+def _why_no_consent(found: Ingested) -> str:
+    """What may have gone wrong where consent leaves nobody."""
+    unclear = sum(tally.consents_unclear for tally in found.tallies.values())
+    if unclear:
+        return f"; {unclear} values of consent are neither a clear yes nor a clear no: consent_yes adds words"
+    if found.n_refused_without_record:
+        return (
+            f"; {found.n_refused_without_record} profiles are in no table of consent: do its ids match those of the "
+            "events? consent_unknown: use lets them in"
+        )
+    return ""
 
 
 def left_out(tally: Tally) -> list[tuple[str, int]]:

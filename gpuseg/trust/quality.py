@@ -12,6 +12,7 @@ from gpuseg.features.algebra import EPOCH
 from gpuseg.sources.ingest import Ingested
 from gpuseg.sources.plan import Plans
 from gpuseg.trust.gates import left_out
+from gpuseg.vocabulary import KINDS
 
 # Reasons of `left_out` that a configuration asks for.
 _ASKED_FOR = ("at or after as_of", "without consent", "past their retention")
@@ -40,7 +41,7 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
                 "consents_unclear": tally.consents_unclear,
                 "rows_past_retention": tally.rows_past_retention,
                 "rows_unmatched": tally.rows_unmatched,
-                "rows_duplicate": tally.rows_duplicate,
+                "rows_duplicate": tally.rows_duplicate if _counts_repeats(config, section) else None,
                 "rows_quarantined": tally.rows_quarantined,
                 "amounts_rounded": tally.amounts_rounded,
                 "times_ambiguous": tally.times_ambiguous,
@@ -103,6 +104,12 @@ def quality_record(config: Config, plans: Plans, found: Ingested) -> dict[str, A
         "warnings": warnings,
         "notes": notes,
     }
+
+
+def _counts_repeats(config: Config, section: SourceSection) -> bool:
+    """Repeats cost a pass over all rows, so they are only looked for where they are asked about."""
+    asked = config.quality.dedupe or config.quality.max_duplicate_share is not None
+    return asked and not KINDS[section.event_kind].has_attributes
 
 
 def _same_files(source: str, group: Sequence[str]) -> str:

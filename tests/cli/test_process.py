@@ -87,7 +87,7 @@ def test_the_module_is_the_command(copied):
 
 def test_debug_prints_a_traceback(copied):
     told = python("-m", "gpuseg", "--debug", "verify", copied.folder)
-    assert told.returncode != 0
+    assert told.returncode == 5
     assert "Traceback" in told.stderr
     assert "IntegrityError" in told.stderr
 

@@ -86,7 +86,7 @@ def test_init_then_edit_then_run(edited, gpuseg):
     assert Counter(table["profile_id"].to_pylist()) == dict.fromkeys(ODD_IDS, 1)
     assert [name.encode() for name in table["profile_id"].to_pylist()] == sorted(name.encode() for name in ODD_IDS)
     assert set(table["segment_status"].to_pylist()) == {"assigned"}
-    listed = json.loads((version / "features" / "features.json").read_bytes())
+    listed = json.loads((version / "features" / "_features.json").read_bytes())
     assert {f"share_D{n}" for n in range(4)} <= {feature["name"] for feature in listed}
 
 
@@ -246,7 +246,7 @@ def test_resume_with_other_settings_redoes_what_they_touch(shop, gpuseg):
     content = gpuseg("--json", "run", "--resume", shop.write()).content
     assert content["executed"] == ["features", "fit", "assign", "explain", "report"]
     assert content["version"] == "v0002"
-    listed = json.loads((shop.current / "features" / "features.json").read_bytes())
+    listed = json.loads((shop.current / "features" / "_features.json").read_bytes())
     assert "n_orders_60d" in {feature["name"] for feature in listed}
     assert "n_orders_30d" not in {feature["name"] for feature in listed}
     assert gpuseg("verify", shop.out).code == 0

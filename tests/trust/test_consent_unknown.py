@@ -253,3 +253,13 @@ def test_numbers_take_eight_bytes_each():
     found = profile_set(profiles_of(ids, one_hash))
     assert isinstance(found, ProfileSet)
     assert found.marks.nbytes == 8000
+
+
+def test_where_consent_leaves_nobody_the_likely_reasons_are_named(tmp_path):
+    rows = clean_rows()
+    others = [{**row, "profile_id": f"other-{row['profile_id']}"} for row in rows["people"]]
+    with pytest.raises(EmptyDataError, match=r"; \d+ profiles are in no table of consent: do its ids match"):
+        World(tmp_path / "a", {**rows, "people": others}, sources=ASKED).run()
+    unclear = [{**row, "allowed": "ja"} for row in rows["people"]]
+    with pytest.raises(EmptyDataError, match=r"; \d+ values of consent are neither .* consent_yes adds words"):
+        World(tmp_path / "b", {**rows, "people": unclear}, sources=ASKED).run()

@@ -128,7 +128,7 @@ def test_what_was_read_used_left_out_rounded_and_shifted(run):
         "consents_unclear": 0,
         "rows_past_retention": 0,
         "rows_unmatched": 0,
-        "rows_duplicate": 0,
+        "rows_duplicate": None,
         "rows_quarantined": 0,
         "amounts_rounded": 1,
         "times_ambiguous": 1,

@@ -254,4 +254,4 @@ def reconciled(source: Mapping[str, Any], *, dedupe: bool = False) -> bool:
     """Whether the counts of one source in `quality.json` add up."""
     left_out = ("quarantined", "after_as_of", "without_consent", "past_retention", "unmatched")
     total = source["rows_used"] + sum(source[f"rows_{reason}"] for reason in left_out)
-    return bool(source["rows_read"] == total + (source["rows_duplicate"] if dedupe else 0))
+    return bool(source["rows_read"] == total + ((source["rows_duplicate"] or 0) if dedupe else 0))

@@ -94,7 +94,7 @@ KINDS = [
     "state/purchases.cells/0000.parquet",
     "state/purchases.orders/0000.parquet",
     "features/0000.parquet",
-    "features/features.json",
+    "features/_features.json",
     "model/model.json",
     "model/centers.npy",
     "model/counts.npy",
@@ -197,7 +197,7 @@ def test_a_resumed_run_does_not_build_on_damaged_files(shop, gpuseg):
 
 @pytest.mark.parametrize("damage", ["altered", "missing"])
 def test_stages_are_not_taken_over_from_damaged_files(shop, gpuseg, damage):
-    path = shop.current / "features" / "features.json"
+    path = shop.current / "features" / "_features.json"
     if damage == "missing":
         path.unlink()
     else:
@@ -216,7 +216,7 @@ def test_stages_are_not_taken_over_from_damaged_files(shop, gpuseg, damage):
         # A file written but not yet moved into place; the first call syncs the version's new folder.
         ("os:fsync", 2, r"v0002/.+\.tmp"),
         # All files of a stage in place, its record not.
-        ("gpuseg.workspace.run_directory:Version.commit_stage", 2, r"v0002/features/features\.json"),
+        ("gpuseg.workspace.run_directory:Version.commit_stage", 2, r"v0002/features/_features\.json"),
         # Everything in place but for CURRENT.
         ("gpuseg.workspace.run_directory:write_text", 1, r"v0002/manifest\.json"),
     ],
