@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
+from gpuseg.config_cluster import ClusterSection
 from gpuseg.config_messages import describe_problems
 from gpuseg.config_parts import MemorySection, PositiveInt, Section, Share, known_zone
 from gpuseg.config_sources import SourceSection
@@ -22,11 +23,9 @@ from gpuseg.errors import ConfigError
 MAX_AMOUNT_SCALE = 10**8
 MAX_CLIP = 64.0
 MAX_WEIGHT = 64.0
-MAX_SEGMENTS = 1000
 MAX_BUCKETS = 4096
 
 _A_DATE = "must be a date such as 2018-01-01; the window ends at its midnight in run.timezone"
-NumberOfSegments = Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)]
 
 
 class RunSection(Section):
@@ -145,24 +144,6 @@ class MatrixSection(Section):
     clip: float = Field(
         6.0, gt=0, le=MAX_CLIP, strict=True, description="Largest distance from the mean, in deviations."
     )
-
-
-class ClusterSection(Section):
-    """How profiles are grouped."""
-
-    method: Literal["kmeans"] = Field("kmeans", description="Clustering method.")
-    segments: Literal["auto"] | NumberOfSegments = Field("auto", description="Number of segments, or `auto`.")
-    segments_range: tuple[NumberOfSegments, NumberOfSegments] = Field(
-        (2, 12), description="Smallest and largest number that `auto` tries."
-    )
-    min_segment_share: float = Field(0.01, ge=0, lt=0.5, strict=True, description="Smallest share `auto` accepts.")
-
-    @field_validator("segments_range")
-    @classmethod
-    def _ordered(cls, value: tuple[int, int]) -> tuple[int, int]:
-        if value[0] > value[1]:
-            raise ValueError(f"must be smallest first, such as [{value[1]}, {value[0]}]")
-        return value
 
 
 class Config(Section):

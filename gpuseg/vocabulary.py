@@ -240,6 +240,8 @@ SOURCE_KINDS = tuple(name for name in KINDS if name != "contacts")
 """The words that a configuration may use."""
 
 NO_SEGMENT = -1
+SEGMENT_STATUSES = ("assigned", "no_data", "noise")
+"""Of a profile in a segment, of one without events, and of one that a density method puts into no segment."""
 
 EARLIEST_US = 0
 """1970-01-01T00:00:00Z. Earlier times are placeholder dates (1900-01-01 and the like), not events."""

@@ -34,6 +34,7 @@ LEVELS = [
         "config_docs",
         "config_keys",
         "config_messages",
+        "config_cluster",
         "config_parts",
         "config_sources",
         "config_yaml",

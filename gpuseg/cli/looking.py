@@ -38,7 +38,7 @@ def describe(
 ) -> None:
     """Show the segment cards."""
     from gpuseg.errors import ConfigError
-    from gpuseg.segments.text import card_text, withheld_text
+    from gpuseg.segments.text import card_text, noise_text, withheld_text
 
     opened = _open(run)
     content = opened.segments
@@ -56,6 +56,8 @@ def describe(
     parts = [card_text(card, content["value_feature"]) for card in cards]
     if segment is None and content["withheld"]["n_segments"]:
         parts.append(withheld_text(content["withheld"]))
+    if segment is None and (noise := noise_text(content)):
+        parts.append(noise)
     parts.append(f"Next, why one profile is where it is: gpuseg explain {run} --profile ID")
     print("\n\n".join(parts))
 

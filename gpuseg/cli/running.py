@@ -123,7 +123,7 @@ def _end(text: str, content: dict[str, Any]) -> None:
 
 
 def _result_text(folder: Path, segments: dict[str, Any]) -> str:
-    from gpuseg.segments.text import withheld_text
+    from gpuseg.segments.text import noise_text, withheld_text
 
     lines = [f"{_of(segments['n_assigned'], 'profile')} in {_of(segments['n_segments'], 'segment')}"]
     if segments["n_no_data"]:
@@ -134,6 +134,8 @@ def _result_text(folder: Path, segments: dict[str, Any]) -> str:
         lines.append(f"  {card['segment_id']:>3}  {card['name']:<{width}}  {card['profile_share']:6.1%}{value}")
     if segments["withheld"]["n_segments"]:
         lines.append(f"  {withheld_text(segments['withheld'])}")
+    if noise := noise_text(segments):
+        lines.append(f"  {noise}")
     lines += [f"Report: {folder / 'report.html'}", f"Assignments: {folder / 'assignments'}"]
     lines.append(f"Next: open the report, or: gpuseg describe {folder.parent}")
     return "\n".join(lines)

@@ -1,7 +1,6 @@
 """`Segmenter`: gpuseg's clustering as a scikit-learn clusterer over a feature matrix."""
 
-from numbers import Integral, Real
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -11,7 +10,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.containers import container_of
+from gpuseg.clustering.density import fit_density, resolved_density
 from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
+from gpuseg.clustering.neighbourhood import inertia_of
+from gpuseg.clustering.parameters import check_parameters
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
@@ -22,12 +24,14 @@ _AUTO_MIN_SHARE = 0.01
 
 
 class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """K-means segmentation of a feature matrix.
+    """Segmentation of a feature matrix by K-means or HDBSCAN.
 
     Parameters
     ----------
-    method : {"kmeans"}, default "kmeans"
-        Clustering method.
+    method : {"kmeans", "hdbscan"}, default "kmeans"
+        K-means parts all rows; HDBSCAN finds dense groups of any shape, as many as there are, and calls the rest noise.
+        It works exactly on all rows or refuses, does not depend on their order, and uses none of the parameters up to
+        `tol`.
     n_segments : int or "auto", default "auto"
         Number of segments. `auto` takes the one of 2 to 12 by the rule of `gpuseg.clustering.choose` (gaps between
         segments that come out again, else a clear silhouette, else the elbow), never more than there are distinct rows.
@@ -40,6 +44,12 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     tol : float, default 1e-4
         Stop once the squared moves of the centers add up to at most this share of the columns' mean variance. With 0,
         exactly `max_iter` updates are made unless the centers stop moving.
+    min_cluster_size : int or "auto", default "auto"
+        Fewest rows of a segment of HDBSCAN; `auto` is a hundredth of the rows, at least 25, at most a quarter of them.
+    min_samples : int or "auto", default "auto"
+        Neighbours by which HDBSCAN tells density, the row itself counted; `auto` is 5, or `min_cluster_size` if less.
+    noise : {"keep", "nearest"}, default "keep"
+        Whether noise of HDBSCAN has label -1, or the segment of the nearest row that is in one.
     seed : int, default 0
         Seed of all random choices.
     engine : {"auto", "cpu", "gpu"}, default "auto"
@@ -48,13 +58,15 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     Attributes
     ----------
     cluster_centers_ : array of shape (n_segments, n_features)
-        Centers, largest segment first.
+        Centers, largest segment first; means of the segments where the method is HDBSCAN.
     labels_ : int32 array of shape (n_rows,)
-        Segment of each row, an array of the device; it and `inertia_` belong to the returned centers.
+        Segment of each row, an array of the device; it and `inertia_` belong to the returned centers. -1 is noise.
+    probabilities_ : float64 array of shape (n_rows,)
+        Membership strength of each row, 0 for noise; only with HDBSCAN.
     inertia_ : float
-        Sum of squared distances to the nearest center.
+        Sum of squared distances to the nearest center, or with HDBSCAN of rows in segments to their own mean.
     n_iter_ : int
-        Updates made.
+        Updates made, 1 with HDBSCAN.
     n_segments_ : int
         Number of segments.
     n_features_in_ : int
@@ -64,6 +76,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     ----------
     Lloyd, S. (1982). Least squares quantization in PCM. IEEE Transactions on Information Theory 28.
     Arthur, D., Vassilvitskii, S. (2007). k-means++: the advantages of careful seeding. SODA.
+    Campello, R., Moulavi, D., Sander, J. (2013). Density-based clustering based on hierarchical density estimates.
 
     Examples
     --------
@@ -83,6 +96,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        min_cluster_size: int | Literal["auto"] = "auto",
+        min_samples: int | Literal["auto"] = "auto",
+        noise: Literal["keep", "nearest"] = "keep",
         seed: int = 0,
         engine: str = "auto",
     ) -> None:
@@ -92,6 +108,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.min_cluster_size = min_cluster_size
+        self.min_samples = min_samples
+        self.noise = noise
         self.seed = seed
         self.engine = engine
 
@@ -113,11 +132,15 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         ConfigError
             If a parameter is out of range.
         ClusteringError
-            If more segments are asked for than there are distinct rows.
+            If more segments are asked for than there are distinct rows, or HDBSCAN cannot work on so many rows.
         """
-        self._check_parameters()
+        check_parameters(self)
         rows = validate_data(self, container_of(X).to_array(X), dtype=[np.float64, np.float32], order="C")
+        for name in {"probabilities_", "_neighbourhood"} & vars(self).keys():
+            delattr(self, name)
         with open_engine(engine=self.engine) as engine:
+            if self.method == "hdbscan":
+                return self._fit_density(rows, engine)
             fit = self._fit_rows(rows, engine)
             self.labels_ = _labels(rows, fit.centers, engine)
         self.cluster_centers_ = fit.centers
@@ -127,11 +150,14 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         return self
 
     def predict(self, X: Any) -> Any:
-        """Nearest segment of each row, in the kind of container given."""
+        """Segment of each row, in the kind of container given: the nearest, or that of its dense neighbours.
+
+        With HDBSCAN a row of the fit has its own label again; see `gpuseg.clustering.neighbourhood` for others.
+        """
         check_is_fitted(self)
         rows = self._validated(X)
         with open_engine(engine=self.engine) as engine:
-            labels = _labels(rows, self.cluster_centers_.astype(rows.dtype), engine)
+            labels = self._placed(rows, engine)
         return container_of(X).labels(labels, X)
 
     def fit_predict(self, X: Any, y: Any = None, **kwargs: Any) -> Any:
@@ -142,14 +168,17 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         """Euclidean distance of each row to each center, shape (n_rows, n_segments), in the kind given."""
         check_is_fitted(self)
         rows = self._validated(X)
-        distances = euclidean_distances(rows, self.cluster_centers_.astype(rows.dtype))
+        centers = self.cluster_centers_.astype(rows.dtype)
+        distances = euclidean_distances(rows, centers) if len(centers) else np.empty((len(rows), 0), rows.dtype)
         return container_of(X).matrix(distances, self.get_feature_names_out(), X)
 
     def score(self, X: Any, y: Any = None) -> float:
-        """Minus the sum of squared distances of the rows to their nearest centers."""
+        """Minus the sum of squared distances of the rows to the centers of their segments."""
         check_is_fitted(self)
         rows = self._validated(X)
         with open_engine(engine=self.engine) as engine:
+            if hasattr(self, "_neighbourhood"):
+                return -inertia_of(rows, self._placed(rows, engine), self.cluster_centers_)
             centers = engine.device.asarray(self.cluster_centers_.astype(rows.dtype))
             return -sum(engine.device.assign_accumulate(b, centers).inertia for b in _blocks(rows, engine))
 
@@ -166,6 +195,30 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         array = container_of(table).to_array(table)
         rows: npt.NDArray[Any] = validate_data(self, array, reset=False, dtype=[np.float64, np.float32], order="C")
         return rows
+
+    def _placed(self, rows: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
+        if hasattr(self, "_neighbourhood"):
+            labels, _ = self._neighbourhood.place(rows, device=engine.device)
+            return labels
+        return _labels(rows, self.cluster_centers_.astype(rows.dtype), engine)
+
+    def _fit_density(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
+        if len(rows) < 2:
+            raise ClusteringError(f"n_samples={len(rows)}: hdbscan needs at least 2 rows")
+        density = resolved_density(
+            len(rows),
+            min_cluster_size=self.min_cluster_size,
+            min_samples=self.min_samples,
+            noise=self.noise,
+            min_share=_AUTO_MIN_SHARE,
+        )
+        fit = fit_density(rows, device=engine.device, density=density)
+        self.labels_, self.probabilities_, self._neighbourhood = fit.labels, fit.strengths, fit.neighbourhood
+        self.cluster_centers_ = fit.means.astype(rows.dtype)
+        self.inertia_ = inertia_of(rows, fit.labels, self.cluster_centers_)
+        self.n_iter_ = 1
+        self.n_segments_ = len(fit.counts)
+        return self
 
     def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine) -> Fit:
         variance = float(rows.var(axis=0, dtype=np.float64).mean())
@@ -228,30 +281,6 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             return rows
         chosen = np.random.default_rng(self.seed).choice(len(rows), SEEDING_ROWS, replace=False)
         return np.ascontiguousarray(rows[chosen])
-
-    def _check_parameters(self) -> None:
-        if self.method != "kmeans":
-            raise ConfigError(f"method={self.method!r} is not available; use 'kmeans'")
-        if self.n_segments != "auto" and not (_whole(self.n_segments) and int(self.n_segments) >= 1):
-            raise ConfigError(f"n_segments={self.n_segments!r} must be 'auto' or a whole number of at least 1")
-        if self.n_init != "auto" and not (_whole(self.n_init) and int(self.n_init) >= 1):
-            raise ConfigError(f"n_init={self.n_init!r} must be 'auto' or a whole number of at least 1")
-        if not (_whole(self.max_iter) and self.max_iter >= 1):
-            raise ConfigError(f"max_iter={self.max_iter!r} must be a whole number of at least 1")
-        if not (isinstance(self.tol, Real) and self.tol >= 0):
-            raise ConfigError(f"tol={self.tol!r} must be at least 0")
-        if not (_whole(self.seed) and 0 <= self.seed < 2**32):
-            raise ConfigError(f"seed={self.seed!r} must be a whole number from 0 to 2^32 - 1")
-        if isinstance(self.init, str) and self.init not in ("k-means++", "random"):
-            raise ConfigError(f"init={self.init!r} must be 'k-means++', 'random' or an array of centers")
-        if not isinstance(self.init, str):
-            shape = np.shape(self.init)
-            if len(shape) != 2 or (self.n_segments != "auto" and shape[0] != self.n_segments):
-                raise ConfigError(f"init of shape {shape} must have shape (n_segments, n_features)")
-
-
-def _whole(value: Any) -> bool:
-    return isinstance(value, Integral) and not isinstance(value, bool)
 
 
 def _blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:

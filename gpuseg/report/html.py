@@ -85,8 +85,22 @@ def _head(segments: Mapping[str, Any], people: People, *, n_warnings: int) -> di
         "no_data_is": "is" if no_data == 1 else "are",
         "as_of": text.day(segments["as_of"]),
         "assigned": text.count(segments["n_assigned"]),
+        "noise": _noise(segments, people),
         "n_warnings": text.count_of(n_warnings, "warning"),
     }
+
+
+def _noise(segments: Mapping[str, Any], people: People) -> str:
+    """Who is in no segment although they have data, in a sentence."""
+    noise = segments.get("noise")
+    if not noise:
+        return ""
+    who = text.count_of(noise["n_profiles"], people.one, people.many)
+    share, value = text.percent(noise["profile_share"]), text.finite(noise.get("value_share"))
+    with_value = f", with {text.percent(value)} of {value_word(segments)}," if value is not None else ""
+    verb = "is" if noise["n_profiles"] == 1 else "are"
+    counted = "count them" if noise["in_figures"] else "leave them out"
+    return f"{who} ({share}){with_value} {verb} in no segment: too few others are alike. Averages and shares {counted}."
 
 
 def _overview(segments: Mapping[str, Any], views: Sequence[SegmentView], people: People) -> dict[str, Any] | None:

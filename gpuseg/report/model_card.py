@@ -54,6 +54,8 @@ def render_model_card(
             n_segments=text.count_of(segments["n_segments"], "segment"),
             n_profiles=text.count_of(segments["n_profiles"], views["people"].one, views["people"].many),
             n_assigned=text.count(segments["n_assigned"]),
+            n_noise=text.count(segments.get("n_noise") or 0),
+            is_dense=segments["method"] == "hdbscan",
             n_no_data=text.count(segments.get("n_no_data") or 0),
             as_of=text.day(segments["as_of"]),
             timezone=str(segments["timezone"]),

@@ -14,8 +14,8 @@ from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.segments.model import Model, Placement
 from gpuseg.segments.sample import SampleRule
-from gpuseg.segments.totals import Totals, segment_sums, units_of
-from gpuseg.vocabulary import NO_SEGMENT
+from gpuseg.segments.totals import Totals, group_of, segment_sums, units_of
+from gpuseg.vocabulary import NO_SEGMENT, SEGMENT_STATUSES
 from gpuseg.workspace.files import read_table, write_table
 
 
@@ -97,11 +97,12 @@ class _Assigner:
         placed = self.model.place(table, self.engine, self.matrix_rows.pop(bucket, None))
         write_table(self.folder / bucket, _assignments(everyone, table["profile_id"], placed, self.model.names))
         labels = placed.segment_id
-        sums, n_known = segment_sums(table, names, labels, k)
+        groups = group_of(labels, k)
+        sums, n_known = segment_sums(table, names, groups, k + 1)
         rows, hashes = self.rule.pick(table, self.engine)
         sample = table.append_column("segment_id", as_arrow(labels)).drop_columns(["profile_id"])
         return _Part(
-            counts=np.bincount(labels, minlength=k),
+            counts=np.bincount(groups, minlength=k + 1),
             n_no_data=len(everyone) - table.num_rows,
             sums=sums,
             n_known=n_known,
@@ -119,7 +120,7 @@ def _no_features(everyone: pa.ChunkedArray, features: Sequence[Mapping[str, Any]
 def _assignments(
     everyone: pa.ChunkedArray, with_data: pa.ChunkedArray, placed: Placement, names: Sequence[str]
 ) -> pa.Table:
-    """One row for every profile of the bucket, ordered by id; those without events have no segment."""
+    """One row for every profile of the bucket, ordered by id; those without events and noise have no segment."""
     n = len(everyone)
     if len(with_data) == n:
         places = np.arange(n)
@@ -129,8 +130,10 @@ def _assignments(
     distance, confidence = np.full(n, np.nan), np.full(n, np.nan)
     segment[places], distance[places], confidence[places] = placed.segment_id, placed.distance, placed.confidence
     missing = segment == NO_SEGMENT
+    no_data = np.isnan(confidence)
+    codes = np.where(no_data, 1, np.where(missing, 2, 0)).astype(np.int8)
     name = pa.DictionaryArray.from_arrays(as_arrow(segment, missing), text_arrow(names))
-    status = pa.DictionaryArray.from_arrays(as_arrow(missing.astype(np.int8)), text_arrow(["assigned", "no_data"]))
+    status = pa.DictionaryArray.from_arrays(as_arrow(codes), text_arrow(SEGMENT_STATUSES))
     return pa.table(
         {
             "profile_id": everyone,
@@ -138,6 +141,6 @@ def _assignments(
             "segment_name": name.cast(pa.string()),
             "segment_status": status.cast(pa.string()),
             "distance": as_arrow(distance, missing),
-            "confidence": as_arrow(confidence, missing),
+            "confidence": as_arrow(confidence, no_data),
         }
     )

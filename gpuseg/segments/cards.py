@@ -24,7 +24,9 @@ _PROJECTION_ROWS = 16_384
 _ALIKE, _GRID = 0.8, 64
 
 
-def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str) -> dict[str, Any]:
+def describe_segments(
+    model: Model, totals: Totals, *, as_of: str, timezone: str, group_floor: int = 1
+) -> dict[str, Any]:
     """Content of `segments.json`.
 
     Parameters
@@ -34,13 +36,18 @@ def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str
         From `assign_profiles`.
     as_of, timezone : str
         The run's.
+    group_floor : int, default 1
+        Noise of fewer profiles is in no figure: otherwise everyone's less those of all segments would be theirs.
 
     Returns
     -------
     dict
         JSON values; effect sizes are differences of means of the scaled matrix columns, in standard deviations.
     """
-    n_assigned = int(totals.counts.sum())
+    n_assigned, n_noise, n_no_data = int(totals.counts[:-1].sum()), int(totals.counts[-1]), totals.n_no_data
+    if n_noise < group_floor:
+        totals = totals.without_noise()
+    n_counted = int(totals.counts.sum())
     features = [_feature(item, model, totals) for item in model.features]
     cards = segment_cards(model, totals)
     for card, name, facts in zip(cards, model.names, facts_of(cards), strict=True):
@@ -52,16 +59,18 @@ def describe_segments(model: Model, totals: Totals, *, as_of: str, timezone: str
         "method": model.method,
         "as_of": as_of,
         "timezone": timezone,
-        "n_profiles": n_assigned + totals.n_no_data,
+        "n_profiles": n_assigned + n_noise + n_no_data,
         "n_assigned": n_assigned,
-        "n_no_data": totals.n_no_data,
+        "n_noise": n_noise,
+        "n_no_data": n_no_data,
         "n_segments": model.n_segments,
         "value_feature": VALUE_FEATURE if value is not None else None,
         "value_total": value_total,
-        "value_per_profile": value_total / n_assigned if value_total is not None and n_assigned else None,
+        "value_per_profile": value_total / n_counted if value_total is not None and n_counted else None,
         "choice": dict(model.choice),
         "features": features,
         "segments": cards,
+        "noise": _noise(totals, n_noise, n_assigned, value_total) if n_noise else None,
         "projection": _projection(model, totals.sample),
     }
 
@@ -76,7 +85,7 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
     medians : bool, default True
         Whether to take all medians, the dearest of all figures; without, only those that decide about names are taken.
     """
-    effects = _effects(model)
+    effects = _effects(model, with_noise=bool(totals.counts[-1]))
     alike = _alike(model, totals.sample) if medians else None
     features = [_feature(item, model, totals) for item in model.features]
     cards = [_card(segment, model, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
@@ -86,11 +95,12 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
     return cards
 
 
-def _effects(model: Model) -> dict[str, npt.NDArray[np.float64]]:
+def _effects(model: Model, *, with_noise: bool) -> dict[str, npt.NDArray[np.float64]]:
     """Feature to effect size per segment."""
     weights = np.array([column.weight for column in model.transform.columns])
-    scaled = model.means / weights
-    overall = (model.counts[:, None] * scaled).sum(axis=0) / model.counts.sum()
+    counts, means = model.groups() if with_noise else (model.counts, model.means)
+    scaled = means / weights
+    overall = (counts[:, None] * scaled).sum(axis=0) / counts.sum()
     return {name: scaled[:, i] - overall[i] for i, name in enumerate(model.transform.features)}
 
 
@@ -177,6 +187,18 @@ def _card(
         "features": figures,
         "tastes": tastes(figures, features),
         "distinguishing": [],
+    }
+
+
+def _noise(totals: Totals, n_noise: int, n_assigned: int, value_total: float | None) -> dict[str, Any]:
+    """Size and value of the profiles in no segment; their value is None where it is in no figure."""
+    value = totals.sums.get(VALUE_FEATURE) if totals.counts[-1] else None
+    return {
+        "n_profiles": n_noise,
+        "profile_share": n_noise / (n_assigned + n_noise),
+        "in_figures": bool(totals.counts[-1]),
+        "value_sum": float(value[-1]) if value is not None else None,
+        "value_share": float(value[-1] / value_total) if value is not None and value_total else None,
     }
 
 

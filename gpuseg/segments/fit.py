@@ -1,22 +1,18 @@
-"""Fits the model: the matrix's transformation on a sample of profiles, then K-means over all of them."""
+"""Fits the model: the matrix's transformation on a sample of profiles, then the clusters of all of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.clustering.choose import Choice, choose_segments, n_distinct
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd
-from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
-from gpuseg.errors import ClusteringError, ConfigError, EmptyDataError
+from gpuseg.errors import ClusteringError, EmptyDataError
 from gpuseg.matrix.transform import MatrixTransform, fit_transform_of
 from gpuseg.segments.cards import segment_cards
+from gpuseg.segments.clusters import METHODS, Rows
 from gpuseg.segments.model import Model
 from gpuseg.segments.naming import name_segments
 from gpuseg.segments.sample import SampleRule, sample_profiles
@@ -59,7 +55,7 @@ def fit_model(
     files : sequence of Path
         Feature files, one a bucket.
     described : sequence of mapping
-        What `features.json` says.
+        What `_features.json` says.
     n_profiles : int
         Rows of all files together.
     progress : callable
@@ -74,41 +70,36 @@ def fit_model(
     EmptyDataError
         If there are fewer than two profiles.
     ClusteringError
-        If no feature varies.
+        If no feature varies, or the method finds no segments or cannot work on so many profiles.
     ConfigError
-        If more segments are asked for than there are distinct profiles.
+        If more segments, or larger ones, are asked for than there can be.
     """
     if n_profiles < 2:
         raise EmptyDataError(f"{n_profiles} profile has events before as_of; segments need at least 2")
     sample = sample_profiles(SampleRule(config.run.seed, n_profiles), engine, files=files)
     transform, warnings = _fit_matrix(config, sample, described)
-    sampled = transform.apply(sample)
-    variance = float(sampled.var(axis=0, dtype=np.float64).mean())
-    choice = _choose(config, engine, sampled, variance)
-    seeding = sampled[:SEEDING_ROWS]
-    starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
-    options: dict[str, Any] = {"device": engine.device, "executor": engine.executor, "variance": variance}
-    best = best_of(starts, [engine.device.asarray(seeding)], **options)
-    blocks = list(engine.executor.map(_Block(engine, transform), files))
-    fit = lloyd(blocks, best.centers, on_pass=lambda: progress("fit", 1), **options)
-    if not fit.counts.all():
-        raise ClusteringError("a segment is empty after the last pass; ask for fewer segments")
+    clusters, blocks = METHODS[config.cluster.method](
+        config,
+        engine,
+        Rows(transform.apply(sample), n_profiles, lambda: list(engine.executor.map(_Block(engine, transform), files))),
+        lambda: progress("fit", 1),
+    )
     unnamed = Model(
         transform=transform,
-        centers=fit.centers,
-        counts=fit.counts,
-        means=fit.sums / fit.counts[:, None],
-        # Blocks add up in another order where there are other buckets; nine digits are the same.
-        inertia=float(f"{fit.inertia:.9g}"),
-        n_iter=fit.n_iter,
-        choice=choice.as_dict(),
+        centers=clusters.centers,
+        counts=clusters.counts,
+        means=clusters.means,
+        inertia=clusters.inertia,
+        n_iter=clusters.n_iter,
+        choice=clusters.choice,
         features=tuple(dict(item) for item in described),
         method=config.cluster.method,
         seed=config.run.seed,
+        neighbourhood=clusters.neighbourhood,
     )
     cards = segment_cards(unnamed, totals_of_sample(unnamed, sample, engine), medians=False)
     rows = {file.name: block for file, block in zip(files, blocks, strict=True)}
-    return Fitted(replace(unnamed, names=tuple(name_segments(cards))), tuple(warnings), rows)
+    return Fitted(replace(unnamed, names=tuple(name_segments(cards))), (*warnings, *clusters.warnings), rows)
 
 
 @dataclass(frozen=True)
@@ -140,29 +131,3 @@ def _fit_matrix(
     if not transform.columns:
         raise ClusteringError("every feature is the same for all profiles; there is nothing to tell them apart by")
     return transform, warnings
-
-
-def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], variance: float) -> Choice:
-    section = config.cluster
-    low, high = section.segments_range
-    distinct = n_distinct(rows, enough=high if section.segments == "auto" else section.segments)
-    if section.segments != "auto":
-        if section.segments > distinct:
-            raise ConfigError(
-                f"cluster.segments: {section.segments} is more than the {distinct} distinct profiles; "
-                f"nearest valid: {distinct}"
-            )
-        return Choice(section.segments, section.segments, f"{section.segments} segments were asked for")
-    candidates = [k for k in range(low, high + 1) if k <= distinct and k < len(rows)]
-    if not candidates:
-        few = min(distinct, 2)
-        return Choice(few, "auto", f"the data has only {distinct} distinct profiles")
-    return choose_segments(
-        rows,
-        candidates,
-        device=engine.device,
-        executor=engine.executor,
-        seed=config.run.seed,
-        min_share=section.min_segment_share,
-        variance=variance,
-    )

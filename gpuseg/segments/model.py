@@ -9,12 +9,15 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gpuseg.clustering.neighbourhood import Neighbourhood, row_distances
 from gpuseg.engine import Engine, open_engine
 from gpuseg.engine.arrow import as_arrow
 from gpuseg.errors import IntegrityError, SchemaError
 from gpuseg.matrix.transform import MatrixTransform
+from gpuseg.segments.arrays import read_array, read_neighbourhood, write_array, write_neighbourhood
 from gpuseg.sources.frames import frame_table
-from gpuseg.workspace.files import read_json, replacing, write_json
+from gpuseg.vocabulary import NO_SEGMENT
+from gpuseg.workspace.files import read_json, write_json
 from gpuseg.workspace.run_directory import open_version
 
 FORMAT = 1
@@ -29,7 +32,7 @@ class Model:
     transform : MatrixTransform
         Features to matrix.
     centers : float32 array, shape (n_segments, n_features)
-        Center of each segment, in order of `segment_id`.
+        Center of each segment, in order of `segment_id`; its mean where the method is hdbscan.
     counts : int64 array, shape (n_segments,)
         Profiles of each segment in the fit.
     means : float64 array, shape (n_segments, n_features)
@@ -37,7 +40,7 @@ class Model:
     inertia : float
         Sum of squared distances in the fit.
     n_iter : int
-        Updates made.
+        Updates made; 0 for hdbscan.
     choice : mapping
         How the number of segments came about.
     features : tuple of mapping
@@ -46,6 +49,8 @@ class Model:
     seed : int
     names : tuple of str
         Name of each segment.
+    neighbourhood : Neighbourhood or None
+        The matrix rows of the fit with their segments, by which hdbscan places; None for kmeans.
     """
 
     transform: MatrixTransform
@@ -59,17 +64,26 @@ class Model:
     method: str
     seed: int
     names: tuple[str, ...] = ()
+    neighbourhood: Neighbourhood | None = None
 
     @property
     def n_segments(self) -> int:
         """Number of segments."""
         return len(self.centers)
 
+    def groups(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Size and mean matrix row of the segments and, where there is noise, of it as the last group."""
+        if self.neighbourhood is None or not (noise := self.neighbourhood.labels < 0).any():
+            return self.counts, self.means
+        mean = self.neighbourhood.rows[noise].mean(axis=0, dtype=np.float64)
+        return np.append(self.counts, noise.sum()), np.vstack([self.means, mean])
+
     def save(self, folder: Path) -> None:
         """Write the model's files."""
         for name in ("centers", "counts", "means"):
-            with replacing(folder / f"{name}.npy") as temporary, temporary.open("wb") as handle:
-                np.save(handle, getattr(self, name), allow_pickle=False)
+            write_array(folder / f"{name}.npy", getattr(self, name))
+        if self.neighbourhood is not None:
+            write_neighbourhood(folder, self.neighbourhood)
         write_json(
             folder / "model.json",
             {
@@ -97,14 +111,10 @@ class Model:
         content = read_json(folder / "model.json")
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise IntegrityError(f"{folder / 'model.json'}: is no model of format {FORMAT}")
-        arrays = {}
-        for name in ("centers", "counts", "means"):
-            path = folder / f"{name}.npy"
-            try:
-                arrays[name] = np.load(path, allow_pickle=False)
-            except (OSError, ValueError, EOFError) as error:
-                raise IntegrityError(f"{path}: cannot be read ({type(error).__name__})") from None
+        arrays: dict[str, Any] = {name: read_array(folder / f"{name}.npy") for name in ("centers", "counts", "means")}
         try:
+            if content["method"] == "hdbscan":
+                arrays["neighbourhood"] = read_neighbourhood(folder, content["choice"])
             return cls._assembled(content, arrays)
         except (KeyError, TypeError, AttributeError):
             raise IntegrityError(f"{folder / 'model.json'}: is no whole model") from None
@@ -138,6 +148,9 @@ class Model:
         -------
         Placement
         """
+        if self.neighbourhood is not None:
+            at_hand = self.transform.apply(features) if rows is None else engine.device.to_host(rows)
+            return self._placed_beside(self.neighbourhood, at_hand, engine)
         if rows is None:
             rows = engine.device.asarray(self.transform.apply(features))
         found = engine.device.assign_accumulate(rows, engine.device.asarray(self.centers), want_labels=True)
@@ -148,8 +161,21 @@ class Model:
         labels = engine.device.to_host(found.labels).astype(np.int32)
         return Placement(labels, distance, np.where(np.isinf(second), 1.0, confidence))
 
+    def _placed_beside(
+        self, neighbourhood: Neighbourhood, rows: npt.NDArray[np.float32], engine: Engine
+    ) -> "Placement":
+        labels, strengths = neighbourhood.place(rows, device=engine.device)
+        distance = np.full(len(rows), np.nan)
+        inside = labels != NO_SEGMENT
+        distance[inside] = row_distances(rows[inside], self.centers[labels[inside]])
+        return Placement(labels, distance, strengths)
+
     def predict(self, features: Any, *, engine: str = "auto") -> Any:
         """Segments of profiles whose features are already built.
+
+        With hdbscan a profile of the fit has the segment that it has there; another one joins that of the nearest
+        profile of the fit, if it lies as dense as the segment's thinnest place, and is noise otherwise; see
+        `gpuseg.clustering.neighbourhood`.
 
         Parameters
         ----------
@@ -160,7 +186,8 @@ class Model:
         Returns
         -------
         pandas.DataFrame
-            `profile_id` where given, `segment_id`, `segment_name`, `distance`, `confidence`.
+            `profile_id` where given, `segment_id`, `segment_name`, `distance`, `confidence`; noise has segment -1, no
+            name and no distance.
 
         Raises
         ------
@@ -183,7 +210,7 @@ class Model:
         columns = {"profile_id": table["profile_id"]} if "profile_id" in table.column_names else {}
         columns |= {
             "segment_id": as_arrow(placed.segment_id),
-            "segment_name": pa.array([self.names[i] for i in placed.segment_id], pa.string()),
+            "segment_name": pa.array([self.names[i] if i >= 0 else None for i in placed.segment_id], pa.string()),
             "distance": as_arrow(placed.distance),
             "confidence": as_arrow(placed.confidence),
         }
@@ -197,10 +224,12 @@ class Placement:
     Parameters
     ----------
     segment_id : int32 array, shape (n_rows,)
+        -1 for noise.
     distance : float64 array, shape (n_rows,)
-        Euclidean distance to the segment's center, in the matrix.
+        Euclidean distance to the segment's center, in the matrix; NaN for noise.
     confidence : float64 array, shape (n_rows,)
-        1 - distance to the nearest center / distance to the second-nearest: 0 half-way, 1 at the center.
+        1 - distance to the nearest center / distance to the second-nearest: 0 half-way, 1 at the center. For hdbscan
+        the membership strength: how dense it is around the profile, as a share of the segment's densest place.
     """
 
     segment_id: npt.NDArray[np.int32]

@@ -3,6 +3,9 @@
 A profile belongs to the segment whose center is nearest in the matrix. The squared distance to a center is a sum over
 the matrix's columns, and so is the difference of two of them: what a column contributes to that difference is how much
 it pulls the profile to one center rather than to the other, and nothing is left over.
+
+Segments of hdbscan follow their neighbours, not a center. Their reasons compare the profile with the means of both
+segments, and the margin may be below zero: then the other mean is nearer.
 """
 
 import re
@@ -81,12 +84,18 @@ def reasons_text(told: Mapping[str, Any]) -> str:
     """What `Run.explain` gives, for a terminal."""
     if told["status"] == "no_data":
         return "No segment: the profile has no events before the end of the data (as_of)."
+    if told["status"] == "noise":
+        return "No segment: too few profiles are like this one for a segment of their own, or to join one (noise)."
     title = f"{told['segment_id']}  {told['segment_name']}"
     lines = [title, "-" * len(title)]
     other = told["runner_up"]
     if other is None:
         return "\n".join([*lines, "There is no other segment."])
     lines.append(_fit(told))
+    if told["margin"] < 0:
+        return "\n".join(
+            [*lines, f"On average {other['segment_name']} are more alike; its nearest neighbours are here."]
+        )
     if told["margin"] <= 0:
         return "\n".join([*lines, "The profile is equally like both."])
     shown = [reason for reason in told["reasons"] if reason["share"] >= _LEAST_SHOWN][:_MOST_SHOWN]
@@ -107,11 +116,20 @@ def reasons_text(told: Mapping[str, Any]) -> str:
 def _fit(told: Mapping[str, Any]) -> str:
     """How clearly the profile is of its segment, in words."""
     mine, other = told["segment_name"], told["runner_up"]["segment_name"]
+    if told["method"] == "hdbscan":
+        return f"Fit: {_place(told['confidence'])}; the average of {other} is the next most alike."
     if told["confidence"] >= _CLEAR:
         return f"Fit: clearly this segment; the next most alike is {other}."
     if told["confidence"] >= _LEANING:
         return f"Fit: more like this segment than like the next, {other}."
     return f"Fit: on the border between {mine} and {other}, a little nearer to {mine}."
+
+
+def _place(strength: float) -> str:
+    """Where a membership strength lies, in words."""
+    if strength >= _CLEAR:
+        return "in the dense middle of this segment"
+    return "in the thinner part of this segment" if strength > 0 else "in no dense group, but nearest to this segment"
 
 
 def _line(reason: Mapping[str, Any]) -> str:

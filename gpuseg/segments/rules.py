@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.engine.arrow import as_numpy
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.conditions import Interval, conditions, rule_text
 from gpuseg.segments.cuts import codes_between, readable_cuts, roundest
@@ -44,7 +44,7 @@ def surrogate_rules(sample: pa.Table, model: Model) -> dict[str, Any] | None:
     Parameters
     ----------
     sample : Arrow table
-        Features and `segment_id` of the sampled profiles in canonical order.
+        Features and `segment_id` of the sampled profiles in canonical order; profiles without a segment do not count.
     model : Model
         Says which features take part: those of the matrix.
 
@@ -55,12 +55,17 @@ def surrogate_rules(sample: pa.Table, model: Model) -> dict[str, Any] | None:
         `n_profiles`, `n_held_out`, and `segments` with `precision` (of the held-out profiles that rules give to the
         segment, the share that are of it), `coverage` (of those of the segment, the share that rules give to it) and
         `rules`, largest coverage first, each with its own figures and its number of held-out profiles. A figure is
-        None where there is no profile to measure it on. None below 50 profiles or where only one segment is seen.
+        None where there is no profile to measure it on. None below 50 profiles, where only one segment is seen, or
+        where there is hardly more than one profile to a segment.
     """
+    assigned = as_numpy(sample["segment_id"]) >= 0
+    if not assigned.all():
+        sample = sample.filter(as_arrow(assigned))
     labels = as_numpy(sample["segment_id"]).astype(np.int64)
     n_learned = min(int(labels.size * LEARNED_SHARE), MOST_LEARNED)
     n_fitted = n_learned - int(n_learned * _CHOICE_SHARE)
-    if labels.size < LEAST_PROFILES or np.unique(labels[:n_fitted]).size < 2:
+    n_seen = np.unique(labels[:n_fitted]).size
+    if labels.size < LEAST_PROFILES or not 2 <= n_seen <= n_fitted / 2:
         return None
     items = {item["name"]: item for item in model.features}
     values = {name: feature_values(sample, name) for name in model.transform.features}

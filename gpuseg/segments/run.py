@@ -81,9 +81,10 @@ class Run:
         Returns
         -------
         dict
-            `profile_id`, `status` ("assigned", or "no_data" for a profile without events), `segment_id`,
-            `segment_name`, `distance`, `confidence`, and what `profile_reasons` gives. Without events the segment is
-            -1, everything else None, and there are no reasons.
+            `profile_id`, `status` ("assigned", "noise" for a profile that hdbscan puts into no segment, or "no_data"
+            for one without events), `method`, `segment_id`, `segment_name`, `distance`, `confidence`, and what
+            `profile_reasons` gives. Without a segment that is -1, everything else None (the confidence of noise is 0),
+            and there are no reasons.
 
         Raises
         ------
@@ -98,15 +99,15 @@ class Run:
         found = find_profile(version, profile_id)
         version.verify("model/")
         version.verify("segments.json")
-        row = found.assignment
+        row, content = found.assignment, self.segments
         told = {
             "profile_id": row["profile_id"],
             "status": row["segment_status"],
+            "method": content["method"],
             **{key: row[key] for key in ("segment_id", "segment_name", "distance", "confidence")},
         }
-        if not found.features.num_rows:
+        if row["segment_status"] != "assigned":
             return told | {"runner_up": None, "margin": None, "reasons": []}
-        content = self.segments
         if row["segment_id"] in content["withheld"]["segment_ids"]:
             floor = content["withheld"]["group_floor"]
             raise ConfigError(f"the profile's segment is not described, so that no group of fewer than {floor} is")

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from textwrap import fill
 from typing import Any
 
+from gpuseg.segments.figures import share_text
 from gpuseg.segments.phrases import stem_of
 
 _WIDTH = 96
@@ -41,6 +42,26 @@ def withheld_text(withheld: Mapping[str, Any]) -> str:
         f"{what} not described ({n_profiles:,} {'profile' if n_profiles == 1 else 'profiles'}), so that no group of "
         f"fewer than {withheld['group_floor']:,} can be made out."
     )
+
+
+def noise_text(content: Mapping[str, Any]) -> str:
+    """One line on the profiles that are in no dense group; nothing where there are none.
+
+    Parameters
+    ----------
+    content : mapping
+        Of `segments.json`.
+    """
+    noise, choice = content.get("noise"), content["choice"]
+    if noise:
+        n, share = noise["n_profiles"], share_text(noise["profile_share"])
+        value = f", with {share_text(noise['value_share'])} of sales" if noise["value_share"] is not None else ""
+        are = "profile is" if n == 1 else "profiles are"
+        return f"{n:,} {are} in no segment ({share}{value}): too few others are alike."
+    if choice.get("noise") == "nearest" and (n := choice["n_noise"]):
+        are = "profile is in no dense group and was" if n == 1 else "profiles are in no dense group and were"
+        return f"{n:,} {are} put into the nearest segment, with confidence 0."
+    return ""
 
 
 def _indented(text: str, *, hanging: int = 2) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine import Engine
-from gpuseg.engine.arrow import as_arrow
+from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
 from gpuseg.segments.sample import SampleRule, sample_profiles
@@ -23,13 +24,13 @@ class Totals:
 
     Parameters
     ----------
-    counts : int64 array, shape (n_segments,)
-        Profiles of each segment.
+    counts : int64 array, shape (n_segments + 1,)
+        Profiles of each segment, and last of noise, as in all arrays here.
     n_no_data : int
         Profiles without events.
-    sums : mapping of feature name to float64 array, shape (n_segments,)
+    sums : mapping of feature name to float64 array, shape (n_segments + 1,)
         Sum of the feature over the profiles that have it.
-    n_known : mapping of feature name to int64 array, shape (n_segments,)
+    n_known : mapping of feature name to int64 array, shape (n_segments + 1,)
         How many have it.
     sample : Arrow table
         Features and `segment_id` of the sampled profiles, in canonical order, without ids.
@@ -40,6 +41,27 @@ class Totals:
     sums: Mapping[str, npt.NDArray[np.float64]]
     n_known: Mapping[str, npt.NDArray[np.int64]]
     sample: pa.Table
+
+    def without_noise(self) -> "Totals":
+        """The same without the profiles that are in no segment."""
+        if not self.counts[-1]:
+            return self
+
+        def emptied(groups: npt.NDArray[Any]) -> npt.NDArray[Any]:
+            return np.append(groups[:-1], np.zeros(1, groups.dtype))
+
+        return Totals(
+            counts=emptied(self.counts),
+            n_no_data=self.n_no_data,
+            sums={name: emptied(groups) for name, groups in self.sums.items()},
+            n_known={name: emptied(groups) for name, groups in self.n_known.items()},
+            sample=self.sample.filter(as_arrow(as_numpy(self.sample["segment_id"]) >= 0)),
+        )
+
+
+def group_of(labels: npt.NDArray[np.int32], n_segments: int) -> npt.NDArray[np.int32]:
+    """Segments with noise as one more group after them."""
+    return np.where(labels < 0, np.int32(n_segments), labels)
 
 
 def segment_sums(
@@ -83,9 +105,11 @@ def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:
     """Totals of the sampled profiles alone, with the counts of the whole fit; enough to find names."""
     labels = model.place(sample, engine).segment_id
     names = [feature["name"] for feature in model.features]
-    sums, n_known = segment_sums(sample, names, labels, model.n_segments)
+    k = model.n_segments
+    sums, n_known = segment_sums(sample, names, group_of(labels, k), k + 1)
+    counts, _ = model.groups()
     return Totals(
-        counts=model.counts,
+        counts=np.append(counts, 0)[: k + 1],
         n_no_data=0,
         sums=dict(zip(names, sums / units_of(model), strict=True)),
         n_known=dict(zip(names, n_known, strict=True)),

@@ -165,6 +165,7 @@ def test_a_profile_without_events_has_no_segment(run, profile):
     assert told == {
         "profile_id": profile,
         "status": "no_data",
+        "method": "kmeans",
         "segment_id": -1,
         "segment_name": None,
         "distance": None,

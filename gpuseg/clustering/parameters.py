@@ -1,0 +1,56 @@
+"""The parameters of `Segmenter`: what is in range, and which belong to which method."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+
+from gpuseg.errors import ConfigError
+
+_OF_METHOD: dict[str, dict[str, Any]] = {
+    "kmeans": {"n_segments": "auto", "init": "k-means++", "n_init": "auto"},
+    "hdbscan": {"min_cluster_size": "auto", "min_samples": "auto", "noise": "keep"},
+}
+"""Parameters that one method has, and the value that stands for not being given."""
+
+
+def check_parameters(given: Any) -> None:
+    """Refuse parameters of a `Segmenter` that are out of range or belong to another method.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if given.method not in _OF_METHOD:
+        raise ConfigError(f"method={given.method!r} is not available; use 'kmeans' or 'hdbscan'")
+    for method, defaults in _OF_METHOD.items():
+        for name, default in defaults.items():
+            value = getattr(given, name)
+            if method != given.method and not (isinstance(value, str) and value == default):
+                raise ConfigError(f"{name} belongs to method={method!r}, but method={given.method!r}")
+    for name, least in (("min_cluster_size", 2), ("min_samples", 1)):
+        value = getattr(given, name)
+        if value != "auto" and not (_whole(value) and int(value) >= least):
+            raise ConfigError(f"{name}={value!r} must be 'auto' or a whole number of at least {least}")
+    if given.noise not in ("keep", "nearest"):
+        raise ConfigError(f"noise={given.noise!r} must be 'keep' or 'nearest'")
+    if given.n_segments != "auto" and not (_whole(given.n_segments) and int(given.n_segments) >= 1):
+        raise ConfigError(f"n_segments={given.n_segments!r} must be 'auto' or a whole number of at least 1")
+    if given.n_init != "auto" and not (_whole(given.n_init) and int(given.n_init) >= 1):
+        raise ConfigError(f"n_init={given.n_init!r} must be 'auto' or a whole number of at least 1")
+    if not (_whole(given.max_iter) and given.max_iter >= 1):
+        raise ConfigError(f"max_iter={given.max_iter!r} must be a whole number of at least 1")
+    if not (isinstance(given.tol, Real) and float(given.tol) >= 0):
+        raise ConfigError(f"tol={given.tol!r} must be at least 0")
+    if not (_whole(given.seed) and 0 <= given.seed < 2**32):
+        raise ConfigError(f"seed={given.seed!r} must be a whole number from 0 to 2^32 - 1")
+    if isinstance(given.init, str) and given.init not in ("k-means++", "random"):
+        raise ConfigError(f"init={given.init!r} must be 'k-means++', 'random' or an array of centers")
+    if not isinstance(given.init, str):
+        shape = np.shape(given.init)
+        if len(shape) != 2 or (given.n_segments != "auto" and shape[0] != given.n_segments):
+            raise ConfigError(f"init of shape {shape} must have shape (n_segments, n_features)")
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)

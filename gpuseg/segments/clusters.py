@@ -1,0 +1,183 @@
+"""The groups of all profiles' matrix rows, by either method, as the model needs them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuseg.clustering.choose import Choice, choose_segments, n_distinct
+from gpuseg.clustering.density import Density, DensityFit, check_fits, fit_density, resolved_density
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd
+from gpuseg.clustering.neighbourhood import Neighbourhood, inertia_of
+from gpuseg.clustering.seeding import seed_centers
+from gpuseg.config import Config
+from gpuseg.engine import Engine
+from gpuseg.errors import ClusteringError, ConfigError
+
+_MUCH_NOISE = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Clusters:
+    """What a method found; the fields of `Model` of the same names, and what there is to say about it.
+
+    Parameters
+    ----------
+    centers, counts, means, inertia, n_iter, choice, neighbourhood
+        See `Model`.
+    warnings : tuple of str
+    """
+
+    centers: npt.NDArray[np.float32]
+    counts: npt.NDArray[np.int64]
+    means: npt.NDArray[np.float64]
+    inertia: float
+    n_iter: int
+    choice: Mapping[str, Any]
+    neighbourhood: Neighbourhood | None = None
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The matrix of a fit.
+
+    Parameters
+    ----------
+    sample : float32 array, shape (n_sample, n_features)
+        Sampled rows in canonical order, in host memory.
+    n_profiles : int
+        Rows of all blocks together.
+    blocks : callable
+        Gives all rows, one device array a bucket.
+    """
+
+    sample: npt.NDArray[np.float32]
+    n_profiles: int
+    blocks: Callable[[], Sequence[Any]]
+
+
+def kmeans_clusters(
+    config: Config, engine: Engine, rows: Rows, on_pass: Callable[[], None]
+) -> tuple[Clusters, Sequence[Any]]:
+    """K-means with the number of segments that was asked for or is chosen, and the blocks it was fitted on.
+
+    Raises
+    ------
+    ConfigError
+        If more segments are asked for than there are distinct profiles.
+    ClusteringError
+        If a segment is left empty.
+    """
+    variance = float(rows.sample.var(axis=0, dtype=np.float64).mean())
+    choice = _choose(config, engine, rows.sample, variance)
+    seeding = rows.sample[:SEEDING_ROWS]
+    starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
+    options: dict[str, Any] = {"device": engine.device, "executor": engine.executor, "variance": variance}
+    best = best_of(starts, [engine.device.asarray(seeding)], **options)
+    blocks = rows.blocks()
+    fit = lloyd(blocks, best.centers, on_pass=on_pass, **options)
+    if not fit.counts.all():
+        raise ClusteringError("a segment is empty after the last pass; ask for fewer segments")
+    # Blocks add up in another order where there are other buckets; nine digits are the same.
+    inertia = float(f"{fit.inertia:.9g}")
+    means = fit.sums / fit.counts[:, None]
+    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, choice.as_dict()), blocks
+
+
+def density_clusters(
+    config: Config, engine: Engine, rows: Rows, on_pass: Callable[[], None]
+) -> tuple[Clusters, Sequence[Any]]:
+    """HDBSCAN over all profiles at once, and the blocks it was fitted on.
+
+    Raises
+    ------
+    ConfigError
+        If a setting is more than there are profiles.
+    ClusteringError
+        If the exact algorithm does not fit on the device, or finds fewer than two dense groups.
+    """
+    section = config.cluster
+    density = resolved_density(
+        rows.n_profiles,
+        min_cluster_size=section.min_cluster_size,
+        min_samples=section.min_samples,
+        noise=section.noise,
+        min_share=section.min_segment_share,
+        section="cluster.",
+    )
+    check_fits(rows.n_profiles, rows.sample.shape[1], device=engine.device, density=density)
+    blocks = rows.blocks()
+    fit = fit_density(
+        np.concatenate([engine.device.to_host(block) for block in blocks]), device=engine.device, density=density
+    )
+    on_pass()
+    n, k = rows.n_profiles, len(fit.counts)
+    if k < 2:
+        raise ClusteringError(
+            f"hdbscan found {'one dense group' if k else 'no dense groups'} among {n:,} profiles with "
+            f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; lower them, or use "
+            "cluster.method kmeans"
+        )
+    share = fit.n_noise / n
+    warnings = []
+    if share > _MUCH_NOISE and density.noise == "keep":
+        warnings.append(
+            f"hdbscan leaves {share:.0%} of the profiles in no segment; lower cluster.min_samples, "
+            "set cluster.noise: nearest, or use cluster.method kmeans"
+        )
+    means, fitted = fit.means.astype(np.float32), fit.neighbourhood
+    inertia = float(f"{inertia_of(fitted.rows, fitted.labels, means):.9g}")
+    choice = {
+        **Choice(k, "auto", _reason(fit, density, n)).as_dict(),
+        "min_cluster_size": density.min_cluster_size,
+        "min_samples": density.min_samples,
+        "noise": density.noise,
+        "n_noise": fit.n_noise,
+    }
+    found = Clusters(means, fit.counts, fit.means, inertia, 0, choice, fitted, tuple(warnings))
+    return found, blocks
+
+
+METHODS = {"kmeans": kmeans_clusters, "hdbscan": density_clusters}
+
+
+def _reason(fit: DensityFit, density: Density, n: int) -> str:
+    found = (
+        f"HDBSCAN found {len(fit.counts)} dense groups of at least {density.min_cluster_size:,} profiles, with "
+        f"{density.min_samples} neighbours to tell density by"
+    )
+    if not fit.n_noise:
+        return f"{found}; every profile is in one"
+    lone = f"{fit.n_noise:,} of {n:,} profiles ({fit.n_noise / n:.1%})"
+    if density.noise == "nearest":
+        return f"{found}; {lone} are in none of them and were put into the nearest, with confidence 0"
+    return f"{found}; {lone} are in none of them"
+
+
+def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], variance: float) -> Choice:
+    section = config.cluster
+    low, high = section.segments_range
+    distinct = n_distinct(rows, enough=high if section.segments == "auto" else section.segments)
+    if section.segments != "auto":
+        if section.segments > distinct:
+            raise ConfigError(
+                f"cluster.segments: {section.segments} is more than the {distinct} distinct profiles; "
+                f"nearest valid: {distinct}"
+            )
+        return Choice(section.segments, section.segments, f"{section.segments} segments were asked for")
+    candidates = [k for k in range(low, high + 1) if k <= distinct and k < len(rows)]
+    if not candidates:
+        few = min(distinct, 2)
+        return Choice(few, "auto", f"the data has only {distinct} distinct profiles")
+    return choose_segments(
+        rows,
+        candidates,
+        device=engine.device,
+        executor=engine.executor,
+        seed=config.run.seed,
+        min_share=section.min_segment_share,
+        variance=variance,
+    )

@@ -1,0 +1,105 @@
+"""`Segmenter(method="hdbscan")`."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_moons
+
+from gpuseg import Segmenter
+from gpuseg.errors import ClusteringError, ConfigError
+
+MOONS, TRUTH = make_moons(400, noise=0.06, random_state=4)
+OUTLIER = np.array([[9.0, 9.0]])
+X = np.vstack([MOONS, OUTLIER])
+
+
+def model(**parameters):
+    return Segmenter(**{"engine": "cpu", "method": "hdbscan", "min_cluster_size": 20} | parameters)
+
+
+def test_moons_are_found_and_the_outlier_is_noise():
+    fitted = model().fit(X)
+    assert fitted.labels_.dtype == np.int32
+    assert fitted.labels_[-1] == -1
+    assert fitted.probabilities_[-1] == 0
+    inside = fitted.labels_ >= 0
+    assert len({(a, b) for a, b in zip(TRUTH, fitted.labels_[:-1], strict=True) if b >= 0}) == 2
+    assert inside.mean() > 0.9
+    assert fitted.n_segments_ == 2
+    np.testing.assert_allclose(fitted.cluster_centers_[1], X[fitted.labels_ == 1].mean(axis=0))
+    assert fitted.predict(X).tolist() == fitted.labels_.tolist()
+    distances = fitted.transform(X)
+    assert distances.shape == (401, 2)
+    inertia = (distances[inside, fitted.labels_[inside]] ** 2).sum()
+    assert fitted.inertia_ == pytest.approx(inertia)
+    assert fitted.score(X) == pytest.approx(-inertia)
+
+
+def test_noise_may_go_to_the_nearest():
+    fitted = model(noise="nearest").fit(X)
+    assert set(fitted.labels_) == {0, 1}
+    assert fitted.probabilities_[-1] == 0
+
+
+def test_the_order_of_rows_changes_nothing():
+    order = np.random.default_rng(0).permutation(len(X))
+    np.testing.assert_array_equal(model().fit(X[order]).labels_, model().fit(X).labels_[order])
+
+
+def test_a_frame_comes_back_as_its_kind():
+    table = pd.DataFrame(X, columns=["a", "b"], index=np.arange(len(X)) * 3)
+    found = model().fit_predict(table)
+    assert found.index.equals(table.index)
+    assert found.tolist() == model().fit(X).labels_.tolist()
+
+
+def test_it_survives_pickling_and_cloning():
+    fitted = pickle.loads(pickle.dumps(model().fit(X)))
+    assert fitted.predict(X).tolist() == fitted.labels_.tolist()
+    assert clone(fitted).get_params() == model().get_params()
+
+
+def test_another_method_leaves_nothing_behind():
+    fitted = model().fit(X).set_params(method="kmeans", min_cluster_size="auto", n_segments=3).fit(X)
+    assert not hasattr(fitted, "probabilities_")
+    assert fitted.predict(X).tolist() == fitted.labels_.tolist()
+    assert fitted.n_segments_ == 3
+
+
+def test_where_nothing_is_dense_everything_is_noise():
+    grid = np.arange(24.0).reshape(12, 2)
+    fitted = model(min_cluster_size=10).fit(grid)
+    assert set(fitted.labels_) == {-1}
+    assert fitted.transform(grid).shape == (12, 0)
+    assert (fitted.n_segments_, fitted.inertia_, fitted.score(grid)) == (0, 0.0, 0.0)
+    assert set(fitted.predict(grid + 0.5)) == {-1}
+
+
+@pytest.mark.parametrize(
+    ("parameters", "message"),
+    [
+        ({"n_segments": 4}, "n_segments belongs to method='kmeans', but method='hdbscan'"),
+        ({"init": np.zeros((2, 2))}, "init belongs to method='kmeans', but method='hdbscan'"),
+        ({"n_init": 3}, "n_init belongs to method='kmeans', but method='hdbscan'"),
+        ({"method": "kmeans"}, "min_cluster_size belongs to method='hdbscan', but method='kmeans'"),
+        ({"method": "dbscan"}, "method='dbscan' is not available; use 'kmeans' or 'hdbscan'"),
+        ({"min_cluster_size": 1}, "min_cluster_size=1 must be 'auto' or a whole number of at least 2"),
+        ({"min_cluster_size": 2.5}, "min_cluster_size=2.5 must be 'auto' or a whole number of at least 2"),
+        ({"min_samples": 0}, "min_samples=0 must be 'auto' or a whole number of at least 1"),
+        ({"min_samples": True}, "min_samples=True must be 'auto' or a whole number of at least 1"),
+        ({"noise": "drop"}, "noise='drop' must be 'keep' or 'nearest'"),
+        ({"min_cluster_size": 402}, "min_cluster_size: 402 is more than the 401 profiles; nearest valid: 401"),
+    ],
+)
+def test_parameters_out_of_range_are_refused(parameters, message):
+    with pytest.raises(ConfigError) as caught:
+        model(**parameters).fit(X)
+    assert str(caught.value) == message
+
+
+def test_one_row_is_too_few():
+    with pytest.raises(ClusteringError, match="n_samples=1"):
+        model().fit(X[:1])
