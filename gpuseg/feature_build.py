@@ -174,9 +174,19 @@ def _empty(columns: Sequence[str], tables: Mapping[str, pa.Table]) -> pa.Table:
     return pa.table({name: pa.nulls(0, types.get(name, pa.int64())) for name in columns})
 
 
-def described(item: Declared) -> dict[str, Any]:
-    """What `_features.json` says of a feature."""
+def rare_categories(state: Path, floor: int) -> frozenset[tuple[str, str]]:
+    """Tables of cells and those of their categories, named by the data, that fewer profiles than the floor have."""
+    return frozenset(
+        (f"{row['kind']}.cells", row["category"])
+        for row in read_table(state / "categories.parquet").to_pylist()
+        if row["n_profiles"] < floor and KINDS[row["kind"]].category != "class"
+    )
+
+
+def described(item: Declared, rare: frozenset[tuple[str, str]] = frozenset()) -> dict[str, Any]:
+    """What `_features.json` says of a feature; one of a rare category alone is not published, for it is somebody's."""
     feature = item.feature
+    named = {(r.table, r.category) for r in reductions_of(feature.expression) if r.category is not None}
     return {
         "name": feature.name,
         "family": item.family,
@@ -185,4 +195,5 @@ def described(item: Declared) -> dict[str, Any]:
         "unit": feature.unit,
         "dtype": feature.dtype,
         "in_matrix": feature.in_matrix,
+        "published": len(named) != 1 or not named <= rare,
     }

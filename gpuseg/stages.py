@@ -10,7 +10,14 @@ import pyarrow as pa
 from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ConfigError
-from gpuseg.feature_build import BucketFeatures, columns_needed, context_of, described, unused_attributes
+from gpuseg.feature_build import (
+    BucketFeatures,
+    columns_needed,
+    context_of,
+    described,
+    rare_categories,
+    unused_attributes,
+)
 from gpuseg.features.registry import check_names, declare_features
 from gpuseg.segments.assign import assign_profiles
 from gpuseg.segments.cards import describe_segments
@@ -113,7 +120,8 @@ def features(job: Job) -> Facts:
     for rows in job.engine.executor.map(build, job.buckets):
         n_profiles += rows
         job.progress("features", 1)
-    write_json(job.folder / "features" / "_features.json", [described(item) for item in declared])
+    rare = rare_categories(job.folder / "state", job.config.privacy.group_floor)
+    write_json(job.folder / "features" / "_features.json", [described(item, rare) for item in declared])
     return {"n_profiles": n_profiles, "n_features": len(declared), "warnings": skipped, "notes": unused}
 
 
@@ -177,7 +185,7 @@ def explain(job: Job) -> Facts:
         sample = labelled_sample(model, rule, job.engine, files=bucket_files(job.folder / "features"))
     withheld = read_json(job.folder / "segments.json")["withheld"]
     surrogate = floored_rules(surrogate_rules(sample, model), withheld["segment_ids"], withheld["group_floor"])
-    baseline = rfm_baseline(sample, model.features, model.n_segments, transform=model.transform)
+    baseline = rfm_baseline(sample, model.published, model.n_segments, transform=model.transform)
     write_json(job.folder / "explanations.json", {"format": 1, "surrogate": surrogate, "baseline": baseline})
     return {"fidelity": surrogate["fidelity"] if surrogate else None, "warnings": []}
 

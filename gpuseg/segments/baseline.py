@@ -37,7 +37,7 @@ def rfm_baseline(
     sample : Arrow table
         Features and `segment_id` of the sampled profiles in canonical order; profiles without a segment do not count.
     features : sequence of mapping
-        What `features.json` says: `name`, `label`, `unit`, `in_matrix`.
+        What `_features.json` says: `name`, `label`, `unit`, `in_matrix`.
     n_segments : int
     transform : MatrixTransform, optional
         The model's: shares of variance refer to the logarithms and clipped values that were clustered, so that one

@@ -48,7 +48,7 @@ def describe_segments(
     if n_noise < group_floor:
         totals = totals.without_noise()
     n_counted = int(totals.counts.sum())
-    features = [_feature(item, model, totals) for item in model.features]
+    features = [_feature(item, model, totals) for item in model.published]
     cards = segment_cards(model, totals)
     for card, name, facts in zip(cards, model.names, facts_of(cards), strict=True):
         card |= {"name": name} | story(card, features, facts)
@@ -87,7 +87,7 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
     """
     effects = _effects(model, with_noise=bool(totals.counts[-1]))
     alike = _alike(model, totals.sample) if medians else None
-    features = [_feature(item, model, totals) for item in model.features]
+    features = [_feature(item, model, totals) for item in model.published]
     cards = [_card(segment, model, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
     for card in cards:
         found = distinguishing(card["features"], features, n_profiles=card["n_profiles"], alike=alike)

@@ -67,6 +67,11 @@ class Model:
     neighbourhood: Neighbourhood | None = None
 
     @property
+    def published(self) -> tuple[Mapping[str, Any], ...]:
+        """The features that reports may name: not those of a category that fewer profiles than the floor have."""
+        return tuple(item for item in self.features if item.get("published", True))
+
+    @property
     def n_segments(self) -> int:
         """Number of segments."""
         return len(self.centers)

@@ -67,7 +67,7 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
     margin = fsum(pulls)
     above = 2 * row > centers[segment] + centers[other]
     teller = _Teller(model, features, content, segment, other)
-    groups = _figures(model.transform.features, {item["name"]: item for item in model.features})
+    groups = _figures(model.transform.features, {item["name"]: item for item in model.published})
     reasons = [teller.reason(stem, columns, pulls, above, margin) for stem, columns in groups.items()]
     return {
         "runner_up": {
@@ -148,10 +148,13 @@ def _contributions(row: Values, mine: Values, other: Values) -> Values:
 def _figures(columns: Sequence[str], items: Mapping[str, FeatureRow]) -> dict[str, list[int]]:
     """Figures to the positions of their columns.
 
-    A figure's lifetime value and all its windows are one, and so are all values of an attribute.
+    A figure's lifetime value and all its windows are one, and so are all values of an attribute. Columns that are not
+    among the items are left out.
     """
     groups: dict[str, list[int]] = {}
     for position, column in enumerate(columns):
+        if column not in items:
+            continue
         window = _WINDOW.fullmatch(column)
         if is_mark(items[column]):
             stem = column.partition("=")[0]

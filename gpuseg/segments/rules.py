@@ -67,11 +67,12 @@ def surrogate_rules(sample: pa.Table, model: Model) -> dict[str, Any] | None:
     n_seen = np.unique(labels[:n_fitted]).size
     if labels.size < LEAST_PROFILES or not 2 <= n_seen <= n_fitted / 2:
         return None
-    items = {item["name"]: item for item in model.features}
-    values = {name: feature_values(sample, name) for name in model.transform.features}
+    items = {item["name"]: item for item in model.published}
+    values = {name: feature_values(sample, name) for name in model.transform.features if name in items}
+    if not values:
+        return None
     cuts = {
-        name: readable_cuts(values[name][:n_learned], whole=items[name]["dtype"] == "int64")
-        for name in model.transform.features
+        name: readable_cuts(each[:n_learned], whole=items[name]["dtype"] == "int64") for name, each in values.items()
     }
     learner = _Learner(values, cuts, labels[:n_learned], model.seed)
     rules = learner.learn(n_learned, learner.best_size(n_fitted, model.n_segments))

@@ -109,7 +109,9 @@ def ingest(
     found.n_refused_without_record, found.n_used_without_record = consents.n_without_record(), whole.n_without_record
     quarantine.write(folder / QUARANTINE, whole.rejected)
     found.same_files = {plan.source: same for plan in reads if (same := equal_files(plan.files))}
-    write_table(folder / STATE / "categories.parquet", _category_table(whole.categories), nullable=())
+    write_table(
+        folder / STATE / "categories.parquet", _category_table(whole.categories, whole.category_profiles), nullable=()
+    )
     values = whole.value_counts()
     if values:
         write_table(folder / STATE / "attributes.parquet", _attribute_table(values), nullable=())
@@ -173,7 +175,7 @@ def _scan(
     return tally
 
 
-def _category_table(lines: Mapping[tuple[str, str], int]) -> pa.Table:
+def _category_table(lines: Mapping[tuple[str, str], int], profiles: Mapping[tuple[str, str], int]) -> pa.Table:
     """Categories of each kind by lines, largest first, ties by the bytes of their names."""
     ordered = sorted(lines.items(), key=lambda item: (item[0][0], -item[1], item[0][1].encode()))
     return pa.table(
@@ -181,6 +183,7 @@ def _category_table(lines: Mapping[tuple[str, str], int]) -> pa.Table:
             "kind": text_arrow([kind for (kind, _), _ in ordered]),
             "category": text_arrow([name for (_, name), _ in ordered]),
             "n_lines": _int64([count for _, count in ordered]),
+            "n_profiles": _int64([profiles[key] for key, _ in ordered]),
         }
     )
 

@@ -35,7 +35,7 @@ class Reduced:
     n_profiles, n_with_events : int
         Distinct profiles, and those that a dated source knows.
     profiles_per_source : dict of source name to int
-    categories : dict of (kind, category) to int
+    categories, category_profiles : dict of (kind, category) to int
         Lines.
     text_kinds : dict of (source, column) to str
         "number", "date" or "text", for text columns: what every value of them is.
@@ -57,6 +57,7 @@ class Reduced:
     n_with_events: int = 0
     profiles_per_source: dict[str, int] = field(default_factory=dict)
     categories: dict[tuple[str, str], int] = field(default_factory=dict)
+    category_profiles: dict[tuple[str, str], int] = field(default_factory=dict)
     attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
     text_kinds: dict[tuple[str, str], str] = field(default_factory=dict)
     crowded: set[tuple[str, str]] = field(default_factory=set)
@@ -73,6 +74,7 @@ class Reduced:
         self.crowded |= other.crowded
         _sum_into(self.profiles_per_source, other.profiles_per_source)
         _sum_into(self.categories, other.categories)
+        _sum_into(self.category_profiles, other.category_profiles)
         _sum_into(self.attributes, other.attributes)
         _sum_into(self.repeated, other.repeated)
         for source, (first, last) in other.days.items():
@@ -120,7 +122,7 @@ class Reducer:
                 nullable = None if KINDS[kind].has_attributes else _NULLABLE
                 write_table(bucket_file(self.folder / name, bucket), table, nullable=nullable)
                 if name == f"{kind}.cells" and KINDS[kind].category is not None:
-                    found.categories |= _lines_per_category(kind, table)
+                    _count_categories(kind, table, found)
                 if KINDS[kind].has_attributes:
                     _count_values(next(iter(mine)), table, found)
         profiles = _profiles(known, names)
@@ -226,13 +228,25 @@ def _only_used_words(table: pa.Table) -> pa.Table:
     return table.set_column(table.column_names.index("category"), "category", spelt)
 
 
-def _lines_per_category(kind: str, cells: pa.Table) -> dict[tuple[str, str], int]:
+def _count_categories(kind: str, cells: pa.Table, found: Reduced) -> None:
+    """Lines and profiles of every category; a profile's cells lie together."""
     column = _one(cells["category"])
-    codes = codes_of(column)
+    names, codes = column.dictionary.to_pylist(), codes_of(column)
     # Weights are float64; a bucket has far fewer than 2^53 lines, so the counts are exact.
-    lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(column.dictionary) + 1)
-    names = column.dictionary.to_pylist()
-    return {(kind, name): int(count) for name, count in zip(names, lines[1:], strict=True) if count}
+    lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(names) + 1)
+    runs = pc.run_end_encode(_one(cells["profile_id"])).run_ends
+    profile = np.repeat(np.arange(len(runs), dtype=np.int32), np.diff(as_numpy(runs), prepend=0))
+    # Small integers are sorted by their digits, in one pass.
+    small = codes.astype(np.int16 if len(names) < 2**15 else np.int32)
+    order = np.argsort(small, kind="stable")
+    code, profile = small[order], profile[order]
+    first = np.ones(code.size, np.bool_)
+    first[1:] = (code[1:] != code[:-1]) | (profile[1:] != profile[:-1])
+    profiles = np.bincount(code[first].astype(np.intp) + 1, minlength=len(names) + 1)
+    for name, n_lines, n_profiles in zip(names, lines[1:], profiles[1:], strict=True):
+        if n_lines:
+            found.categories[kind, name] = int(n_lines)
+            found.category_profiles[kind, name] = int(n_profiles)
 
 
 def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:

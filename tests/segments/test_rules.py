@@ -21,7 +21,7 @@ def table(columns, labels):
 def model(columns, n_segments, seed=0):
     items = [ITEMS.get(name, WINE | {"name": name}) for name in columns]
     return SimpleNamespace(
-        features=tuple(items), transform=SimpleNamespace(features=list(columns)), seed=seed, n_segments=n_segments
+        published=tuple(items), transform=SimpleNamespace(features=list(columns)), seed=seed, n_segments=n_segments
     )
 
 

@@ -86,7 +86,29 @@ def test_the_list_of_categories(tmp_path, config_of):
     with open_engine(engine="cpu") as engine:
         ingest(plans, engine, folder=tmp_path, scratch=tmp_path / ".work", progress=lambda *_: None)
     listed = pq.read_table(tmp_path / "state" / "categories.parquet").to_pydict()
-    assert listed == {"kind": ["purchases"] * 32, "category": ["é", "Z", *sorted(names)], "n_lines": [2, *[1] * 31]}
+    assert listed == {
+        "kind": ["purchases"] * 32,
+        "category": ["é", "Z", *sorted(names)],
+        "n_lines": [2, *[1] * 31],
+        "n_profiles": [2, *[1] * 31],
+    }
+
+
+@pytest.mark.parametrize("buckets", [1, 3])
+@pytest.mark.parametrize("ids", ["int64", "text"])
+def test_profiles_of_a_category_are_counted_once_each(tmp_path, config_of, buckets, ids):
+    random = np.random.default_rng(0)
+    profiles = random.integers(0, 9, 400)
+    categories = np.array(["a", "b", "c", "d", None])[np.minimum(random.integers(0, 40, 400), 4)]
+    at = pa.array(np.datetime64("2017-01-01", "us") + random.integers(0, 9, 400) * np.timedelta64(86_400_000_000, "us"))
+    who = pa.array(profiles) if ids == "int64" else pa.array([f"p{each}" for each in profiles])
+    frame = pa.table({"profile_id": who, "at": at, "amount": pa.array(np.ones(400)), "category": pa.array(categories)})
+    plans = plan_sources(config_of(ORDERS, buckets=buckets), {"orders": frame})
+    with open_engine(engine="cpu") as engine:
+        ingest(plans, engine, folder=tmp_path, scratch=tmp_path / ".work", progress=lambda *_: None)
+    listed = pq.read_table(tmp_path / "state" / "categories.parquet").to_pydict()
+    twin = {name: len(set(profiles[categories == name])) for name in "abcd"}
+    assert dict(zip(listed["category"], listed["n_profiles"], strict=True)) == twin
 
 
 @pytest.mark.parametrize("container", ["frame", "parquet", "categorical"])
