@@ -142,7 +142,17 @@ def public_names(owner: str) -> list[str]:
     found = {name for name in dir(resolve(owner)) if not name.startswith("_")}
     # Modules that are loaded only on demand are no less there.
     found |= {name.rpartition(".")[2] for name in sys.modules if name.rpartition(".")[0] == owner}
-    return sorted(name for name in found if not name.startswith("_"))
+    return sorted(name for name in found | fitted_names(resolve(owner)) if not name.startswith("_"))
+
+
+def fitted_names(value: Any) -> set[str]:
+    """What a fit of cuML sets, by the source that lies beside the compiled module."""
+    module = sys.modules.get(getattr(value, "__module__", None) or "")
+    if not inspect.isclass(value) or not value.__module__.startswith("cuml.") or module is None:
+        return set()
+    file = Path(str(module.__file__))
+    source = file if file.suffix == ".py" else file.with_name(f"{file.name.partition('.')[0]}.pyx")
+    return set(re.findall(r"^ +self\.([a-z]\w*_)\b(?=.*=)", source.read_text("utf-8"), re.MULTILINE))
 
 
 def collected(names: set[str]) -> dict[str, Any]:

@@ -1,0 +1,118 @@
+"""The least that gpuseg asks of RAPIDS, one check after another, on a GPU: `python bench/gpu_smoke.py`.
+
+Every check says ok or how it failed, and the rest go on; exit 1 if any failed.
+"""
+
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from gpuseg.engine import open_engine
+from gpuseg.engine.hardware import find_gpus
+
+
+def hardware() -> str:
+    """A GPU that can be used."""
+    found = find_gpus()
+    if not found.usable:
+        raise RuntimeError(found.problem)
+    return f"{found.gpus[0].name}, driver {found.driver}, CUDA {found.cuda_runtime}"
+
+
+def memory() -> str:
+    """RMM's pools, one in place of another."""
+    from gpuseg.config_parts import MemorySection
+    from gpuseg.engine.gpu.libraries import load
+    from gpuseg.engine.gpu.memory import apply
+
+    libraries = load()
+    for pool in ("none", "pool", "async"):
+        apply(libraries, MemorySection(pool=pool, pool_bytes=None if pool == "none" else 1 << 28))
+        assert int(libraries.cupy.arange(10).sum()) == 45, pool
+    return f"{libraries.cupy.cuda.runtime.memGetInfo()[0]:,} bytes free"
+
+
+def group_by() -> str:
+    """A sorted group-by of integers in cuDF."""
+    from gpuseg.engine.gpu.libraries import load
+
+    cudf = load().cudf
+    frame = cudf.DataFrame({"key": np.array([2, 1, 2]), "n": np.array([1, 5, 2**60])})
+    found = frame.groupby(["key"], sort=True).agg({"n": "sum"}).reset_index().to_arrow()
+    assert found["n"].to_pylist() == [5, 2**60 + 1], found
+    return "int64 sums are exact"
+
+
+def parquet() -> str:
+    """Row groups of a Parquet file by cuDF."""
+    from gpuseg.engine.gpu.libraries import load
+
+    cudf = load().cudf
+    with tempfile.TemporaryDirectory() as folder:
+        path = str(Path(folder) / "t.parquet")
+        at = pa.array(range(6), pa.timestamp("us", "UTC"))
+        pq.write_table(pa.table({"id": range(6), "at": at, "word": list("abcabc")}), path, row_group_size=2)
+        frame = cudf.read_parquet(path, columns=["id", "at"], row_groups=[1, 2], use_pandas_metadata=False)
+    assert frame["id"].to_arrow().to_pylist() == [2, 3, 4, 5]
+    return f"instants come as {frame['at'].dtype}"
+
+
+def kernels() -> str:
+    """One pass of K-means, with the bits of the CPU's."""
+    rng = np.random.default_rng(0)
+    rows = (np.rint(rng.normal(size=(100_000, 16)) * 2**20) / 2**20).astype(np.float32)
+    found = []
+    for name in ("cpu", "gpu"):
+        with open_engine(engine=name) as engine:
+            one = engine.device.assign_accumulate(engine.device.asarray(rows), rows[:8], want_labels=True)
+            found.append((one.sums, one.counts, engine.device.to_host(one.labels)))
+    equal = [bool(np.array_equal(left, right)) for left, right in zip(*found, strict=True)]
+    assert all(equal), f"sums, counts, labels equal: {equal}"
+    return "sums, counts and labels are the CPU's"
+
+
+def estimators() -> str:
+    """K-means and HDBSCAN of cuML."""
+    rng = np.random.default_rng(0)
+    rows = np.concatenate([rng.normal(center, 0.2, (500, 4)) for center in (0, 4, 8)]).astype(np.float32)
+    told = []
+    with open_engine(engine="gpu") as engine:
+        device = engine.device
+        for name, options in (
+            ("kmeans", {"n_segments": 3, "init": device.asarray(rows[::500].copy()), "max_iter": 20}),
+            ("hdbscan", {"min_cluster_size": 50, "min_samples": 10}),
+        ):
+            labels = device.to_host(device.estimator(name, **options).fit(device.asarray(rows)).labels_)
+            n_found = len(set(labels[labels >= 0].tolist()))
+            assert n_found == 3, f"{name} found {n_found} clusters of 3"
+            told.append(name)
+    return f"{' and '.join(told)} find three clusters"
+
+
+CHECKS: tuple[Callable[[], str], ...] = (hardware, memory, group_by, parquet, kernels, estimators)
+
+
+def main(checks: tuple[Callable[[], str], ...] = CHECKS) -> int:
+    failed = 0
+    for check in checks:
+        begun = time.perf_counter()
+        said: Any
+        try:
+            said, word = check(), "ok"
+        # Whatever a library raises is what the check has to tell.
+        except Exception as error:  # noqa: BLE001
+            said, word = f"{type(error).__name__}: {error}", "FAILED"
+            failed += 1
+        print(f"{word:6} {check.__name__:10} {time.perf_counter() - begun:6.1f} s  {said}", flush=True)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
