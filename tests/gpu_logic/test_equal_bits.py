@@ -23,7 +23,7 @@ DEVICES = ("gpu-logic",)
 CPU = CpuDevice()
 CELLS, ORDERS = "purchases.cells", "purchases.orders"
 US = 10**6
-FIRST, LAST = 1_450_000_000, 1_514_900_000
+FIRST, INSIDE, LAST = 1_450_000_000, 1_500_000_000, 1_514_900_000
 ZONES = ["UTC", "America/New_York", "Asia/Kathmandu", "Australia/Lord_Howe"]
 # 2017-11-05 in New York: 05:59:59Z, 06:00Z and 06:30Z fall into the hour that comes twice; 2017-03-12 lacks one.
 AWKWARD = [1_509_861_599, 1_509_861_600, 1_509_843_600, 1_489_285_800, 1_489_287_600, 1_489_291_199]
@@ -146,7 +146,7 @@ def test_from_the_first_flaw_on_the_host_reads(device, plan_of, tmp_path):
 
 def columns_of(kind):
     n = 5
-    frame = {"profile_id": pa.array(range(n)), "at": pa.array([LAST * US - 1] * n, pa.timestamp("us"))}
+    frame = {"profile_id": pa.array(range(n)), "at": pa.array([INSIDE * US - 1] * n, pa.timestamp("us"))}
     return pa.table(frame | {"amount": pa.array([1.5, 2.25, -1e-7, 0.00005, 3e10])} | kind)
 
 
@@ -158,10 +158,11 @@ def columns_of(kind):
         {"profile_id": pa.array(["a", "b", "", "c", "d"])},
         {"profile_id": pa.array(["a", "b", "a", "c", "d"]).dictionary_encode()},
         {"profile_id": pa.array(["a", "b", "a", "c", "d"], pa.large_string())},
-        {"at": pa.array([LAST] * 5, pa.timestamp("s", tz="Asia/Tokyo"))},
-        {"at": pa.array([LAST * 1000] * 5, pa.timestamp("ms"))},
-        {"at": pa.array([LAST * US * 1000 + 999] * 5, pa.timestamp("ns"))},
-        {"at": pa.array([-1] * 5, pa.timestamp("ns"))},
+        {"at": pa.array([INSIDE] * 5, pa.timestamp("s", tz="Asia/Tokyo"))},
+        {"at": pa.array([INSIDE * 1000] * 5, pa.timestamp("ms"))},
+        {"at": pa.array([INSIDE * US * 1000 + 999] * 5, pa.timestamp("ns"))},
+        {"at": pa.array([-1] * 5, pa.timestamp("ns", tz="UTC"))},
+        {"at": pa.array([-1] * 5, pa.timestamp("ms"))},
         {"at": pa.array([-(2**63)] * 5, pa.timestamp("ms"))},
         {"at": pa.array([2**62] * 5, pa.timestamp("ms"))},
         {"at": pa.array([17_000] * 5, pa.date32())},
@@ -169,7 +170,8 @@ def columns_of(kind):
         {"amount": pa.array([1, -2, 3, 4, 2**62])},
         {"amount": pa.array([1, -2, 3, 4, -(2**63)])},
         {"amount": pa.array([1, -2, 3, 4, 500], pa.int16())},
-        {"amount": pa.array([0.1, 19.99, 2.5, 0, 1], pa.float32())},
+        {"amount": pa.array([0.1, 19.99, 12345.67, 0.00005, 1], pa.float32())},
+        {"amount": pa.array([0.1, 19.99, 2.5, 0, 1e12])},
         {"amount": pa.array([0.1, 19.99, 2.5, 0, float("nan")])},
         {"amount": pa.array([0.1, 19.99, 2.5, 0, 1e300])},
         {"amount": pa.array(["1", "2", "3.55", "4", "5"])},
@@ -281,7 +283,7 @@ def test_matrix_passes(device, dtype, seed, n, d, k):
     rng = np.random.default_rng(seed)
     rows = (np.rint(np.clip(rng.normal(size=(n, d)), -6, 6) * 2**20) / 2**20).astype(dtype)
     centers = rng.normal(size=(k, d)).astype(dtype)
-    centers[k // 2] = rows[0]
+    centers[k // 2], centers[-1] = rows[0], centers[0]
     found = device.assign_accumulate(device.asarray(rows), centers, want_labels=True)
     expected = CPU.assign_accumulate(rows, centers, want_labels=True)
     for name in ("labels", "nearest", "second"):
@@ -307,9 +309,12 @@ def test_free_memory_is_told(device):
 
 def test_days_and_instants_far_away(device, plan_of):
     """Before the first and after the last change of a zone's clocks."""
+    # In São Paulo the clocks went from midnight back to the day before.
+    back = [dt.datetime(2018, 2, 18, 2) + shift * dt.timedelta(microseconds=1) for shift in (-1, 0, 1)]
     walls = [dt.datetime(1970, 1, 3), dt.datetime(1999, 12, 31, 23, 59), dt.datetime(2199, 7, 1)]
-    at = pa.array(walls, pa.timestamp("us"))
-    frame = pa.table({"profile_id": [1, 2, 3], "at": at, "amount": [1.0, 2.0, 3.0]})
-    for zone in ZONES:
-        plan = plan_of(frame, timezone=zone, run={"timezone": zone, "as_of": "2200-01-01"})
-        assert_alike(device, plan, 3)
+    at = pa.array([*walls, *back], pa.timestamp("us"))
+    frame = pa.table({"profile_id": range(6), "at": at, "amount": [1.0] * 6})
+    for zone in [*ZONES, "America/Sao_Paulo"]:
+        for source_zone in (zone, "UTC"):
+            plan = plan_of(frame, timezone=source_zone, run={"timezone": zone, "as_of": "2200-01-01"})
+            assert_alike(device, plan, 3)
