@@ -177,7 +177,7 @@ def fit_density(rows: npt.NDArray[Any], *, device: Device, density: Density) -> 
     check_fits(*rows.shape, device=device, density=density)
     keys = row_keys(rows)
     order = np.argsort(keys, kind="stable")
-    ordered = np.ascontiguousarray(rows[order])
+    ordered = np.ascontiguousarray(rows[order] + rows.dtype.type(0))
     estimator = device.estimator(
         "hdbscan", min_cluster_size=density.min_cluster_size, min_samples=density.min_samples
     ).fit(device.asarray(ordered))

@@ -29,6 +29,7 @@ class Neighbourhood:
     Parameters
     ----------
     rows : float array, shape (n_rows, n_features)
+        C-ordered, without minus zero.
     labels : int32 array, shape (n_rows,)
         Cluster of each row, -1 for none.
     strengths : float64 array, shape (n_rows,)
@@ -68,7 +69,7 @@ class Neighbourhood:
             distance over their mutual reachability distance.
         """
         rows = np.ascontiguousarray(rows, self.rows.dtype)
-        mine, keys = row_keys(self.rows), row_keys(rows)
+        mine, keys = _as_keys(self.rows), row_keys(rows)
         at = np.minimum(np.searchsorted(mine, keys), len(mine) - 1)
         labels, strengths = self.labels[at].copy(), self.strengths[at].copy()
         new = np.flatnonzero(mine[at] != keys)
@@ -96,6 +97,9 @@ class Neighbourhood:
         self, rows: npt.NDArray[Any], near: npt.NDArray[np.int64], dense: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
         gaps = np.stack([row_distances(rows, self.rows[column]) for column in near.T], axis=1)
+        # Libraries find neighbours by rounded distances, which may put two of them in the wrong order.
+        order = gaps.argsort(axis=1, kind="stable")
+        gaps, near = np.take_along_axis(gaps, order, axis=1), np.take_along_axis(near, order, axis=1)
         # A new row is the first of its own neighbours.
         own = gaps[:, self.min_samples - 2 : self.min_samples - 1]
         reachable = np.maximum(np.maximum(gaps, self.cores[near]), own)
@@ -115,8 +119,11 @@ class Neighbourhood:
 
 def row_keys(rows: npt.NDArray[Any]) -> npt.NDArray[np.void]:
     """Bytes of each row, which can be sorted, searched and compared; minus zero is zero."""
-    plain = np.ascontiguousarray(rows + rows.dtype.type(0))
-    return plain.view(np.dtype((np.void, plain.dtype.itemsize * plain.shape[1])))[:, 0]
+    return _as_keys(np.ascontiguousarray(rows + rows.dtype.type(0)))
+
+
+def _as_keys(rows: npt.NDArray[Any]) -> npt.NDArray[np.void]:
+    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
 
 
 def core_distances(rows: npt.NDArray[Any], *, min_samples: int, device: Device) -> npt.NDArray[np.float64]:

@@ -50,7 +50,7 @@ CAPABILITIES: dict[tuple[str, str], Capability] = {
     ("hdbscan", "cpu"): Capability(
         "sklearn.cluster:HDBSCAN",
         always={"copy": True},
-        row_bytes=lambda n_features, given: 250 + 16 * n_features + 24 * int(given["min_samples"]),
+        row_bytes=lambda n_features, given: 250 + 16 * n_features + 28 * int(given["min_samples"]),
         most_rows=300_000,
     ),
     # cuML does not count the row itself among its neighbours; its sizes were read in its sources, not measured.
