@@ -128,10 +128,15 @@ def rules_view(explanations: Mapping[str, Any], views: Sequence[SegmentView]) ->
                 "precision": text.percent(entry.get("precision")),
                 "coverage": text.percent(entry.get("coverage")),
                 "rules": [
-                    {"text": text.sentence(str(rule["text"])), "precision": text.percent(rule.get("precision"))}
+                    {
+                        "text": text.sentence(str(rule["text"])),
+                        "precision": text.percent(rule.get("precision")),
+                        "is_measured": rule.get("precision") is not None,
+                    }
                     for rule in (entry.get("rules") or ())[:_MOST_RULES]
                 ],
                 "is_cut": len(entry.get("rules") or ()) > _MOST_RULES,
+                "n_withheld": entry.get("n_rules_withheld", 0),
             }
             for entry in shown
         ],

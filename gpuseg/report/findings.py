@@ -179,7 +179,7 @@ def _how_sharp(
     detail = ""
     if rules and text.finite(rules.get("fidelity")) is not None:
         detail = f"A few plain rules still give {text.percent(rules['fidelity'])} of {people.many} the same segment."
-    if several and apart is not None and apart < _OVERLAPPING:
+    if several and apart is not None and apart < _OVERLAPPING and (chosen.get("groups") or 1) == 1:
         sentence = ("The segments shade into each other", True), (": use them as a scale, not as sealed boxes.", False)
         return Finding("How sharp they are", sentence, detail, None)
     if not detail or not several:

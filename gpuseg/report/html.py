@@ -126,10 +126,13 @@ def _projection(segments: Mapping[str, Any], views: Sequence[SegmentView]) -> di
     drawn = segments.get("projection")
     if not drawn or not drawn.get("points"):
         return None
+    noise = segments.get("noise")
+    n_noise = noise["n_profiles"] if noise and noise["in_figures"] else 0
     shares = [text.percent(share) for share in drawn.get("explained_variance_share") or ()]
     return {
         "svg": Markup(pictures.projection(drawn["points"], views)),
         "n_points": text.count(len(pictures.sampled(drawn["points"]))),
-        "n_assigned": text.count(segments["n_assigned"]),
+        "n_people": text.count(segments["n_assigned"] + n_noise),
+        "has_noise": n_noise > 0,
         "shares": " and ".join(shares),
     }

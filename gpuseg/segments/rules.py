@@ -184,19 +184,21 @@ class _Truth:
         self.items = items
         self.floors = {name: _floor(values[name]) for rule in rules for name in rule.path}
         self.labels = labels[n_learned:]
-        self.held = [rule.holds(values, slice(n_learned, None)) for rule in rules]
+        held = [rule.holds(values, slice(None)) for rule in rules]
+        self.n_matching = [int(np.count_nonzero(each)) for each in held]
+        self.held = [each[n_learned:] for each in held]
 
     def fidelity(self) -> float:
         """Share of profiles whose segment the rules give."""
-        right = sum(int((self.labels[held] == rule.segment).sum()) for rule, held in self._pairs())
+        right = sum(int((self.labels[held] == rule.segment).sum()) for rule, held, _ in self._pairs())
         return right / self.labels.size
 
     def segment(self, segment: int) -> dict[str, Any]:
         """Rules of one segment and what they are worth together."""
-        mine = [(rule, held) for rule, held in self._pairs() if rule.segment == segment]
-        rules = [self._rule(rule, held) for rule, held in mine]
+        mine = [each for each in self._pairs() if each[0].segment == segment]
+        rules = [self._rule(rule, held) | {"n_matching": n_matching} for rule, held, n_matching in mine]
         together = np.zeros(self.labels.size, np.bool_)
-        for _, held in mine:
+        for _, held, _ in mine:
             together |= held
         figures = self._figures(segment, together)
         return {
@@ -224,8 +226,8 @@ class _Truth:
             "n_profiles": n_held,
         }
 
-    def _pairs(self) -> Iterator[tuple[_Rule, npt.NDArray[np.bool_]]]:
-        return zip(self.rules, self.held, strict=True)
+    def _pairs(self) -> Iterator[tuple[_Rule, npt.NDArray[np.bool_], int]]:
+        return zip(self.rules, self.held, self.n_matching, strict=True)
 
 
 def _floor(values: npt.NDArray[np.float64]) -> float:
@@ -252,7 +254,11 @@ def rules_text(surrogate: Mapping[str, Any] | None, names: Mapping[int, str]) ->
     ]
     for segment in surrogate["segments"]:
         lines += ["", f"{segment['segment_id']}  {names[segment['segment_id']]}{_worth(segment)}"]
-        lines += [f"  - {rule['text']}{_worth(rule)}" for rule in segment["rules"]] or ["  no rule"]
+        lines += [f"  - {rule['text']}{_worth(rule)}" for rule in segment["rules"]]
+        if n_withheld := segment.get("n_rules_withheld", 0):
+            lines.append(f"  - {n_withheld} more, which too few profiles match to be told")
+        elif not segment["rules"]:
+            lines.append("  no rule")
     return "\n".join(lines)
 
 

@@ -67,13 +67,21 @@ def floored_segments(content: Mapping[str, Any], floor: int) -> dict[str, Any]:
     return found
 
 
+_UNMEASURED = dict.fromkeys(("precision", "coverage", "n_profiles"))
+
+
 def floored_rules(surrogate: Mapping[str, Any] | None, withheld: Sequence[int], floor: int) -> dict[str, Any] | None:
-    """The surrogate's rules without those for withheld segments, and without those of fewer profiles than the floor."""
+    """The surrogate's rules without those for withheld segments, and without those that fewer profiles match.
+
+    A rule that enough profiles match, but too few of those by whom it was measured, is told without its figures.
+    """
     if surrogate is None:
         return None
-    segments = [
-        segment | {"rules": [rule for rule in segment["rules"] if rule["n_profiles"] >= floor]}
-        for segment in surrogate["segments"]
-        if segment["segment_id"] not in withheld
-    ]
+    segments = []
+    for segment in surrogate["segments"]:
+        if segment["segment_id"] in withheld:
+            continue
+        matched = [rule for rule in segment["rules"] if rule["n_matching"] >= floor]
+        rules = [rule if rule["n_profiles"] >= floor else rule | _UNMEASURED for rule in matched]
+        segments.append(segment | {"rules": rules, "n_rules_withheld": len(segment["rules"]) - len(rules)})
     return {**surrogate, "segments": segments}

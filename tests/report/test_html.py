@@ -444,3 +444,15 @@ def test_matplotlib_settings_of_the_caller_do_not_show(render: Any, segments: di
 def test_package_import_loads_no_matplotlib() -> None:
     code = "import gpuseg, sys; assert not {'matplotlib', 'jinja2'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_rules_that_fit_few_are_said_to_be_hidden(
+    render: Any, segments: dict[str, Any], explanations: dict[str, Any]
+) -> None:
+    told = explanations["surrogate"]["segments"]
+    told[0] |= {"rules": [], "n_rules_withheld": 1}
+    one = told[1]["rules"][0]
+    told[1]["rules"] = [one, one | {"precision": None, "coverage": None, "n_profiles": None}]
+    text = Page(render(segments, explanations=explanations)).text
+    assert "Its rules fit too few customers to be told." in text
+    assert "Too few to measure." in text

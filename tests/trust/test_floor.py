@@ -71,11 +71,17 @@ def test_a_floor_of_one_changes_nothing_but_says_so():
     }
 
 
+def rule(text, n_profiles, n_matching):
+    return {"text": text, "n_profiles": n_profiles, "n_matching": n_matching, "precision": 0.9, "coverage": 0.5}
+
+
 def test_rules_of_few_and_of_withheld_segments_are_gone():
     segments = [
-        {"segment_id": 0, "rules": [{"n_profiles": 40, "text": "a"}, {"n_profiles": 9, "text": "b"}]},
-        {"segment_id": 1, "rules": [{"n_profiles": 30, "text": "c"}]},
+        {"segment_id": 0, "rules": [rule("a", 40, 200), rule("b", 9, 45), rule("c", 1, 9)]},
+        {"segment_id": 1, "rules": [rule("d", 30, 150)]},
     ]
     found = floored_rules({"fidelity": 0.9, "segments": segments}, [1], 10)
-    assert found == {"fidelity": 0.9, "segments": [{"segment_id": 0, "rules": [{"n_profiles": 40, "text": "a"}]}]}
+    unmeasured = {"text": "b", "n_profiles": None, "n_matching": 45, "precision": None, "coverage": None}
+    kept = {"segment_id": 0, "rules": [rule("a", 40, 200), unmeasured], "n_rules_withheld": 1}
+    assert found == {"fidelity": 0.9, "segments": [kept]}
     assert floored_rules(None, [], 10) is None
