@@ -79,7 +79,7 @@ class Case:
         return ", ".join(f"{name} {value}" for name, value in self.parameters.items())
 
 
-@lru_cache(maxsize=1)
+@lru_cache(maxsize=2)
 def blobs(n_rows: int, n_features: int, seed: int) -> Rows:
     """Float32 rows around some centers, on the grid of a run's matrix."""
     rng = np.random.default_rng(seed)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 
-from gpuseg.engine.driver import DriverError, Gpu, ask_driver
+from gpuseg.engine.driver import Driver, DriverError, Gpu, ask_driver
 
 RAPIDS_RELEASE = "26.10"
 """Release of RAPIDS that `gpuseg.engine.gpu` is written for."""
@@ -19,6 +19,9 @@ CUPY_LEAST = "14"
 
 CUDA_MAJORS = (13, 12)
 """Major versions of CUDA, the preferred one first."""
+
+LEAST_CAPABILITY = {13: "7.5"}
+"""Oldest compute capability that the wheels hold code for, by major version of CUDA; read in their libraries."""
 
 NEEDED = ("cudf", "cuml", "rmm", "cupy")
 """What the GPU device cannot do without."""
@@ -98,7 +101,7 @@ def find_gpus() -> Hardware:
     except DriverError as error:
         return Hardware(libraries=libraries, problem=str(error))
     runtime = None
-    problem = _library_problem(libraries, found.cuda_major)
+    problem = _library_problem(libraries, found)
     if problem is None:
         runtime, problem = _ask_cupy()
     return Hardware(found.gpus, found.driver, found.cuda, runtime, libraries, problem)
@@ -133,18 +136,18 @@ def installed_libraries() -> dict[str, Library]:
 
 
 def _is_supported(name: str, told: str) -> bool:
-    numbers = tuple(map(int, re.findall(r"\d+", told)[:2]))
+    numbers = _numbers(told)
     if name == "cupy":
         return numbers[:1] >= (int(CUPY_LEAST),)
-    return numbers == tuple(map(int, RAPIDS_RELEASE.split(".")))
+    return numbers == _numbers(RAPIDS_RELEASE)
 
 
-def _library_problem(libraries: Mapping[str, Library], driver_cuda_major: int) -> str | None:
+def _library_problem(libraries: Mapping[str, Library], driver: Driver) -> str | None:
     """What hinders the libraries, or None."""
-    majors = [major for major in CUDA_MAJORS if major <= driver_cuda_major]
+    majors = [major for major in CUDA_MAJORS if major <= driver.cuda_major]
     if not majors:
         return (
-            f"the NVIDIA driver runs CUDA {driver_cuda_major}, but RAPIDS {RAPIDS_RELEASE} needs "
+            f"the NVIDIA driver runs CUDA {driver.cuda_major}, but RAPIDS {RAPIDS_RELEASE} needs "
             f"{min(CUDA_MAJORS)} or newer: update the driver"
         )
     install = f"install gpuseg with its extra gpu-cu{majors[0]}, or by conda-env.yml"
@@ -155,17 +158,32 @@ def _library_problem(libraries: Mapping[str, Library], driver_cuda_major: int) -
         library = libraries[name]
         if not library.is_supported:
             return f"{library.package} {library.version} is installed, {library.supported} is supported: {install}"
-    built = {
-        name: int(found[1]) for name in NEEDED if (found := re.search(r"-cu(?:da)?(\d+)", libraries[name].package))
-    }
-    if len(set(built.values())) > 1:
-        return f"libraries for CUDA {' and '.join(map(str, sorted(set(built.values()))))} are mixed: {install}"
-    if built and max(built.values()) > driver_cuda_major:
+    return _cuda_problem(libraries, driver, install)
+
+
+def _cuda_problem(libraries: Mapping[str, Library], driver: Driver, install: str) -> str | None:
+    """What hinders libraries of supported versions on this driver and its first GPU, or None."""
+    found = (re.search(r"-cu(?:da)?(\d+)", libraries[name].package) for name in NEEDED)
+    majors = sorted({int(one[1]) for one in found if one})
+    if len(majors) > 1:
+        return f"libraries for CUDA {' and '.join(map(str, majors))} are mixed: {install}"
+    if not majors:
+        # Conda's packages, which it resolves together with the driver.
+        return None
+    if majors[0] > driver.cuda_major:
+        package = libraries["cudf"].package
+        return f"{package} needs CUDA {majors[0]}, the NVIDIA driver runs {driver.cuda_major}: {install}"
+    gpu, least = driver.gpus[0], LEAST_CAPABILITY.get(majors[0], "0.0")
+    if _numbers(gpu.compute_capability) < _numbers(least):
         return (
-            f"{libraries['cudf'].package} needs CUDA {max(built.values())}, "
-            f"the NVIDIA driver runs {driver_cuda_major}: {install}"
+            f"{gpu.name} has compute capability {gpu.compute_capability}, "
+            f"RAPIDS {RAPIDS_RELEASE} for CUDA {majors[0]} needs {least} or newer"
         )
     return None
+
+
+def _numbers(told: str) -> tuple[int, ...]:
+    return tuple(map(int, re.findall(r"\d+", told)[:2]))
 
 
 def _ask_cupy() -> tuple[str | None, str | None]:
@@ -175,7 +193,7 @@ def _ask_cupy() -> tuple[str | None, str | None]:
 
         if not cupy.cuda.is_available():
             return None, "CuPy sees no GPU that it can use"
-        number = int(cupy.cuda.runtime.runtimeGetVersion())
+        number = int(cupy.cuda.get_local_runtime_version())
     # A broken installation raises whatever its loader raises, and looking must not fail.
     except Exception as error:  # noqa: BLE001
         return None, f"CuPy cannot be loaded ({type(error).__name__}): reinstall it with the rest of RAPIDS"

@@ -109,9 +109,7 @@ def machine(monkeypatch):
 
 
 def cupy_that(*, available=True, version=13020):
-    cuda = types.SimpleNamespace(
-        is_available=lambda: available, runtime=types.SimpleNamespace(runtimeGetVersion=lambda: version)
-    )
+    cuda = types.SimpleNamespace(is_available=lambda: available, get_local_runtime_version=lambda: version)
     return types.SimpleNamespace(cuda=cuda)
 
 
@@ -215,6 +213,10 @@ def test_every_way_of_installing(machine, installed):
                 "installed": {n: v for n, v in GOOD.items() if "cupy" not in n} | {"cupy-cuda12x": "14.0"},
             },
             "libraries for CUDA 12 and 13 are mixed: " + FOR_CUDA_13,
+        ),
+        (
+            {"cuda": FakeCuda((("Tesla V100", 16 * GIB, (7, 0)),))},
+            "Tesla V100 has compute capability 7.0, RAPIDS 26.10 for CUDA 13 needs 7.5 or newer",
         ),
         ({"cuda": FakeCuda(), "cupy": cupy_that(available=False)}, "CuPy sees no GPU that it can use"),
         (
