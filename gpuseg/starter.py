@@ -54,7 +54,8 @@ quality:
   max_null_share: 0.05            # a run fails where an optional column has more nulls than this
 
 cluster:
-  segments: auto                  # or a number
+  method: kmeans                  # or hdbscan: dense groups of any shape, and whoever is between them in none
+  segments: auto                  # or a number, with kmeans
 
 privacy:
   group_floor: 10                 # segments of fewer customers are not described

@@ -177,6 +177,7 @@ def test_every_verb_tells_of_noise(made, write, gpuseg):
     report = (made.path / "report.html").read_text(encoding="utf-8")
     assert report.count("in no segment: too few others are alike. Averages and shares count them.") == 1
     assert "HDBSCAN" in report
+    assert f"({N} of {N}), grey ones in no segment; customers" in report
     card = (made.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "segmentation by HDBSCAN" in card
     assert f"{told['n_profiles']:,} have events but are in none" in card
