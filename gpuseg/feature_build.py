@@ -19,6 +19,7 @@ from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.files import read_table, write_table
 
 _MOST_CATEGORIES = 20
+_NEARLY_ALL = 0.9
 
 
 def context_of(config: Config, plans: Plans, state: Path) -> Context:
@@ -64,7 +65,7 @@ def _attribute_columns(plans: Plans, state: Path, floor: int) -> tuple[Attribute
         if row["n_profiles"] >= floor:
             values.setdefault(key, []).append(row["value"])
     found = []
-    kinds = _text_kinds(state)
+    kinds = {(row["source"], row["column"]): row["kind"] for row in _listed_kinds(state)}
     for plan in plans.reads:
         table = f"{plan.source}.attributes"
         files = bucket_files(state / table)
@@ -80,11 +81,19 @@ def _attribute_columns(plans: Plans, state: Path, floor: int) -> tuple[Attribute
     return tuple(found)
 
 
-def _text_kinds(state: Path) -> dict[tuple[str, str], str]:
-    """What text attributes hold, by source and column."""
+def _listed_kinds(state: Path) -> list[dict[str, Any]]:
     path = state / "attribute_kinds.parquet"
-    rows = read_table(path).to_pylist() if path.exists() else ()
-    return {(row["source"], row["column"]): row["kind"] for row in rows}
+    return list(read_table(path).to_pylist()) if path.exists() else []
+
+
+def nearly_figures(state: Path) -> list[str]:
+    """A warning for each attribute that would hold figures but for a few values."""
+    return [
+        f"{row['source']}: {row['n_figures']:,} of {row['n_values']:,} values of {row['column']} are numbers; as the "
+        "others are not, all count as text: mend them to have it as a figure"
+        for row in _listed_kinds(state)
+        if row["kind"] == "text" and _NEARLY_ALL * row["n_values"] <= row["n_figures"] < row["n_values"]
+    ]
 
 
 def _attribute_kind(kind: pa.DataType, text_kind: str, *, varies: bool) -> Any:

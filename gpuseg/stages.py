@@ -15,6 +15,7 @@ from gpuseg.feature_build import (
     columns_needed,
     context_of,
     described,
+    nearly_figures,
     rare_categories,
     unused_attributes,
 )
@@ -112,7 +113,10 @@ def features(job: Job) -> Facts:
         raise ConfigError(f"features.families: nothing to build: {'; '.join(skipped) or 'no family has a source'}")
     if {item.family for item in declared} == {"attributes"}:
         raise ConfigError("features.families: attributes alone tell nothing of behaviour; add a family such as rfm")
-    unused = unused_attributes(job.plans, context) if "attributes" in job.config.features.families else []
+    unused = []
+    if "attributes" in job.config.features.families:
+        unused = unused_attributes(job.plans, context)
+        skipped += nearly_figures(job.folder / "state")
     check_names(job.config.features, [item.feature.name for item in declared])
     expressions = {item.feature.name: item.feature.expression for item in declared}
     build = BucketFeatures(job.engine, expressions, columns_needed(expressions), job.folder)

@@ -330,6 +330,20 @@ def test_nothing_to_build_is_said_with_every_reason(tmp_path, lines):
     assert not (tmp_path / "CURRENT").exists()
 
 
+def test_a_slip_among_figures_is_told(tmp_path, lines):
+    ages = [str(20 + n % 30) for n in range(50)]
+    content = settings(tmp_path, features={"families": ["rfm", "attributes"]})
+    content["sources"].append({"name": "people", "kind": "crm", "columns": {"age": "age"}})
+    content["cluster"] = {"segments": 2}
+    slip = (
+        " of 50 values of age are numbers; as the others are not, all count as text: mend them to have it as a figure"
+    )
+    for wrong, told in ((0, []), (1, [f"people: 49{slip}"]), (5, [f"people: 45{slip}"]), (6, [])):
+        people = pd.DataFrame({"profile_id": range(50), "age": ["n/a?"] * wrong + ages[wrong:]})
+        outcome = execute(parse_config(content), frames={"orders": lines, "people": people}, until="features")
+        assert [line for line in outcome.warnings if "are numbers" in line] == told
+
+
 def test_attributes_need_behaviour_beside_them(tmp_path, lines):
     people = pd.DataFrame({"profile_id": range(50), "age": [20 + n % 30 for n in range(50)]})
     content = settings(tmp_path, features={"families": ["attributes"]})

@@ -116,7 +116,7 @@ def ingest(
     if values:
         write_table(folder / STATE / "attributes.parquet", _attribute_table(values), nullable=())
     if whole.text_kinds:
-        write_table(folder / STATE / "attribute_kinds.parquet", _kind_table(whole.text_kinds), nullable=())
+        write_table(folder / STATE / "attribute_kinds.parquet", _kind_table(whole), nullable=())
     return found
 
 
@@ -201,14 +201,16 @@ def _attribute_table(profiles: Mapping[tuple[str, str, str], int]) -> pa.Table:
     )
 
 
-def _kind_table(kinds: Mapping[tuple[str, str], str]) -> pa.Table:
-    """What the text attributes hold."""
-    ordered = sorted(kinds.items())
+def _kind_table(whole: Reduced) -> pa.Table:
+    """What the text attributes hold, and how many of their values are figures."""
+    ordered = sorted(whole.text_kinds.items())
     return pa.table(
         {
             "source": text_arrow([key[0] for key, _ in ordered]),
             "column": text_arrow([key[1] for key, _ in ordered]),
             "kind": text_arrow([kind for _, kind in ordered]),
+            "n_values": _int64([whole.n_texts[key] for key, _ in ordered]),
+            "n_figures": _int64([whole.n_figures[key] for key, _ in ordered]),
         }
     )
 

@@ -39,6 +39,8 @@ class Reduced:
         Lines.
     text_kinds : dict of (source, column) to str
         "number", "date" or "text", for text columns: what every value of them is.
+    n_texts, n_figures : dict of (source, column) to int
+        Profiles that have a value of a text column, and those whose value is a figure.
     attributes : dict of (source, column, value) to int
         Profiles, for text columns of few values in each bucket; `value_counts` has those of few values in all.
     crowded : set of (source, column)
@@ -60,6 +62,8 @@ class Reduced:
     category_profiles: dict[tuple[str, str], int] = field(default_factory=dict)
     attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
     text_kinds: dict[tuple[str, str], str] = field(default_factory=dict)
+    n_texts: dict[tuple[str, str], int] = field(default_factory=dict)
+    n_figures: dict[tuple[str, str], int] = field(default_factory=dict)
     crowded: set[tuple[str, str]] = field(default_factory=set)
     repeated: dict[str, int] = field(default_factory=dict)
     n_without_record: int = 0
@@ -82,6 +86,8 @@ class Reduced:
             self.days[source] = (min(first, mine[0]), max(last, mine[1]))
         for source, tables in other.rejected.items():
             self.rejected.setdefault(source, []).extend(tables)
+        _sum_into(self.n_texts, other.n_texts)
+        _sum_into(self.n_figures, other.n_figures)
         for column, kind in other.text_kinds.items():
             self.text_kinds[column] = kind if self.text_kinds.get(column, kind) == kind else "text"
 
@@ -254,9 +260,12 @@ def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:
     for name in attributes.column_names[1:]:
         if not pa.types.is_string(attributes.schema.field(name).type):
             continue
-        if attributes[name].null_count < attributes.num_rows:
-            found.text_kinds[source, name] = text_kind(attributes[name].drop_null())
-        counts = attributes[name].drop_null().value_counts()
+        known = attributes[name].drop_null()
+        if len(known):
+            found.text_kinds[source, name] = text_kind(known)
+            found.n_texts[source, name] = len(known)
+            found.n_figures[source, name] = pc.sum(_are_figures(known)).as_py()
+        counts = known.value_counts()
         if len(counts) > _MOST_VALUES:
             found.crowded.add((source, name))
             continue
@@ -266,9 +275,9 @@ def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:
 
 def text_kind(texts: pa.ChunkedArray) -> str:
     """Whether every text is a figure ("number") or an ISO 8601 date ("date"); else "text"."""
-    trimmed = pc.utf8_trim_whitespace(texts)
-    if pc.all(pc.match_substring_regex(trimmed, _FIGURE)).as_py():
+    if pc.all(_are_figures(texts)).as_py():
         return "number"
+    trimmed = pc.utf8_trim_whitespace(texts)
     if pc.all(pc.match_substring_regex(trimmed, _DATE)).as_py():
         try:
             pc.utf8_slice_codeunits(trimmed, 0, 10).cast(pa.date32())
@@ -276,6 +285,10 @@ def text_kind(texts: pa.ChunkedArray) -> str:
             return "text"
         return "date"
     return "text"
+
+
+def _are_figures(texts: pa.ChunkedArray) -> pa.ChunkedArray:
+    return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _FIGURE)
 
 
 def _sum_into(mine: dict[Key, int], theirs: Mapping[Key, int]) -> None:
