@@ -1,7 +1,9 @@
 """Where device memory ends, work goes on in halves with the same results, and says so once it cannot."""
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
+from unittest.mock import Mock
 
 import numpy as np
 import pyarrow as pa
@@ -67,6 +69,27 @@ def test_what_cannot_be_cut_further():
     wanted = "the device has no memory for one of the profiles: about 12,345 bytes needed, "
     assert str(caught.value).startswith(f"{wanted}{60 << 30:,} of {80 << 30:,} free")
     assert "bad_alloc" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("step", "what"),
+    [
+        (lambda device, batch: device.asarray(np.zeros((3, 2), np.float32)), "an array: about 24 bytes"),
+        (lambda device, batch: device.hash_ids(np.arange(10), 0), "hashes of ids: about 320 bytes"),
+        (lambda device, batch: device.partition_to_host(batch, 7), "the order of a chunk's rows: about 12,800 bytes"),
+    ],
+    ids=["array", "hashes", "order"],
+)
+def test_what_cannot_be_cut_at_all(device, plan_of, step, what):
+    (batch,) = device.scan(plan_of(world(1), columns=MAPPED, run={"as_of": "2019-01-01"}))
+
+    class Full:
+        def __getattr__(self, name):
+            return Mock(side_effect=MemoryError) if name in ("asarray", "argsort") else getattr(LIBRARIES.cupy, name)
+
+    device = GpuDevice(replace(LIBRARIES, cupy=Full()))
+    with pytest.raises(DeviceMemoryError, match=f"no memory for {what} needed"):
+        step(device, batch)
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from gpuseg.engine.gpu.evaluate import evaluate_on_device
 from gpuseg.engine.gpu.hashing import hash_int64
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd import lloyd_pass
-from gpuseg.engine.gpu.memory import halving, set_up
+from gpuseg.engine.gpu.memory import fitting, halving, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
 from gpuseg.engine.program import Batch, LloydPass, ReadPlan
 from gpuseg.vocabulary import KINDS
@@ -112,11 +112,13 @@ class GpuDevice:
             offsets = [0] * n_buckets + [columns.n_rows]
             return _record_batch(columns.values, None, self._libraries.cupy), offsets
         cupy = self._libraries.cupy
-        hashes = self._hashes(columns.values["profile_id"].values, 0)
-        buckets = (hashes % np.uint64(n_buckets)).astype(np.int64)
-        order = cupy.argsort(buckets, kind="stable")
-        starts = cupy.searchsorted(buckets[order], cupy.arange(n_buckets + 1))
-        return _record_batch(columns.values, order, cupy), cupy.asnumpy(starts).tolist()
+        needed = _BYTES_PER_VALUE * _COPIES * columns.n_rows
+        with fitting(self._libraries, "the order of a chunk's rows", needed):
+            hashes = self._hashes(columns.values["profile_id"].values, 0)
+            buckets = (hashes % np.uint64(n_buckets)).astype(np.int64)
+            order = cupy.argsort(buckets, kind="stable")
+            starts = cupy.searchsorted(buckets[order], cupy.arange(n_buckets + 1))
+            return _record_batch(columns.values, order, cupy), cupy.asnumpy(starts).tolist()
 
     def aggregate(self, kind: str, events: Mapping[str, pa.Table], categories: Sequence[str]) -> dict[str, pa.Table]:
         """Reduce all rows of one kind in one bucket to state tables in host memory; sessions are the CPU's."""
@@ -137,7 +139,8 @@ class GpuDevice:
             if not pa.types.is_integer(ids.type):
                 return hash_ids(ids, seed)
             ids = as_numpy(ids)
-        return self.to_host(self._hashes(self._libraries.cupy.asarray(ids), seed))
+        with fitting(self._libraries, "hashes of ids", _BYTES_PER_VALUE * _COPIES * len(ids)):
+            return self.to_host(self._hashes(self._libraries.cupy.asarray(ids), seed))
 
     def _hashes(self, ids: Any, seed: int) -> Any:
         if isinstance(ids, pa.Array):
@@ -145,8 +148,15 @@ class GpuDevice:
         return hash_int64(ids, seed)
 
     def asarray(self, array: Any) -> Any:
-        """C-ordered array of the device."""
-        return self._libraries.cupy.ascontiguousarray(self._libraries.cupy.asarray(array))
+        """C-ordered array of the device.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If it does not fit.
+        """
+        with fitting(self._libraries, "an array", array.nbytes):
+            return self._libraries.cupy.ascontiguousarray(self._libraries.cupy.asarray(array))
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """NumPy array of the same values."""

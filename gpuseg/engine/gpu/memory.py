@@ -2,8 +2,9 @@
 
 import logging
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from threading import Lock
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.gpu.libraries import Libraries
@@ -72,9 +73,9 @@ def halving(
         high = min(low + step, n)
         try:
             part = function(low, high)
-        except MemoryError as error:
+        except MemoryError:
             if high - low <= 1:
-                raise DeviceMemoryError(_refusal(libraries, what, unit_bytes, error)) from None
+                raise DeviceMemoryError(_refusal(libraries, f"one of the {what}", unit_bytes)) from None
             step = (high - low + 1) // 2
             _LOG.warning("device memory is full: going on with %d %s at a time", step, what)
             continue
@@ -84,9 +85,24 @@ def halving(
         low = high
 
 
-def _refusal(libraries: Libraries, what: str, unit_bytes: int, error: Any) -> str:
+@contextmanager
+def fitting(libraries: Libraries, what: str, needed_bytes: int) -> Iterator[None]:
+    """Work that cannot be cut: where memory ends, so does it.
+
+    Raises
+    ------
+    DeviceMemoryError
+        Names `what` for, the bytes needed and those free.
+    """
+    try:
+        yield
+    except MemoryError:
+        raise DeviceMemoryError(_refusal(libraries, what, needed_bytes)) from None
+
+
+def _refusal(libraries: Libraries, what: str, needed_bytes: int) -> str:
     free, total = libraries.cupy.cuda.runtime.memGetInfo()
     return (
-        f"the device has no memory for one of the {what}: about {unit_bytes:,} bytes needed, {free:,} of {total:,} "
-        f"free ({type(error).__name__}); lower run.chunk_rows, raise run.buckets, or use engine: cpu"
+        f"the device has no memory for {what}: about {needed_bytes:,} bytes needed, {free:,} of {total:,} free; "
+        "lower run.chunk_rows, raise run.buckets, or use engine: cpu"
     )
