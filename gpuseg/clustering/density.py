@@ -16,7 +16,7 @@ from gpuseg.clustering.kmeans import canonical_order
 from gpuseg.clustering.neighbourhood import LEAST_SAMPLES, Neighbourhood, core_distances, nearest_member, row_keys
 from gpuseg.engine.base import Device
 from gpuseg.engine.capabilities import capability
-from gpuseg.errors import ClusteringError, ConfigError
+from gpuseg.errors import ConfigError, DeviceMemoryError, UnsupportedOnDeviceError
 from gpuseg.vocabulary import NO_SEGMENT
 
 AUTO_LEAST_SIZE = 25
@@ -132,8 +132,10 @@ def check_fits(n_rows: int, n_features: int, *, device: Device, density: Density
 
     Raises
     ------
-    ClusteringError
-        With the estimate and the largest number of rows that fits.
+    DeviceMemoryError
+        With the estimate, what is free, and the largest number of rows that fits.
+    UnsupportedOnDeviceError
+        If there is memory, but more rows than the capability table allows.
     """
     row = capability("hdbscan", device.name)
     per_row = row.row_bytes(n_features, {"min_samples": density.min_samples}) + _FLOAT64_BYTES * n_features
@@ -142,14 +144,14 @@ def check_fits(n_rows: int, n_features: int, *, device: Device, density: Density
     most = min(in_memory, row.most_rows or in_memory)
     if n_rows <= most:
         return
-    where = f"on the {device.name}"
+    what = f"exact hdbscan of {n_rows:,} profiles with {n_features} features"
+    rest = f"at most {most:,} profiles fit; use method kmeans, or fewer profiles"
     if n_rows > in_memory:
-        why = f"needs about {_size(n_rows * per_row)} of memory {where}, where {_size(free)} is free"
-    else:
-        why = f"compares every pair, {n_rows**2 / 2:.0e} of them, which takes hours {where}"
-    raise ClusteringError(
-        f"exact hdbscan of {n_rows:,} profiles with {n_features} features {why}; at most {most:,} profiles fit; "
-        "use method kmeans, or fewer profiles"
+        needed = f"needs about {_size(n_rows * per_row)} of memory on the {device.name}, where {_size(free)} is free"
+        raise DeviceMemoryError(f"{what} {needed}; {rest}")
+    pairs = f"{n_rows**2 / 2:.0e} of them"
+    raise UnsupportedOnDeviceError(
+        f"{what} compares every pair, {pairs}, which takes hours on the {device.name}; {rest}"
     )
 
 
@@ -171,7 +173,7 @@ def fit_density(rows: npt.NDArray[Any], *, device: Device, density: Density) -> 
 
     Raises
     ------
-    ClusteringError
+    DeviceMemoryError, UnsupportedOnDeviceError
         If the algorithm does not fit on the device.
     """
     check_fits(*rows.shape, device=device, density=density)

@@ -132,7 +132,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         ConfigError
             If a parameter is out of range.
         ClusteringError
-            If more segments are asked for than there are distinct rows, or HDBSCAN cannot work on so many rows.
+            If more segments are asked for than there are distinct rows.
+        EngineError
+            If HDBSCAN cannot work on so many rows on this device.
         """
         check_parameters(self)
         rows = validate_data(self, container_of(X).to_array(X), dtype=[np.float64, np.float32], order="C")

@@ -96,8 +96,10 @@ def density_clusters(
     ------
     ConfigError
         If a setting is more than there are profiles.
+    DeviceMemoryError, UnsupportedOnDeviceError
+        If the exact algorithm does not fit on the device.
     ClusteringError
-        If the exact algorithm does not fit on the device, or finds fewer than two dense groups.
+        If it finds fewer than two dense groups.
     """
     section = config.cluster
     density = resolved_density(

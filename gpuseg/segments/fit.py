@@ -70,7 +70,9 @@ def fit_model(
     EmptyDataError
         If there are fewer than two profiles.
     ClusteringError
-        If no feature varies, or the method finds no segments or cannot work on so many profiles.
+        If no feature varies, or the method finds no segments.
+    EngineError
+        If the method cannot work on so many profiles on this device.
     ConfigError
         If more segments, or larger ones, are asked for than there can be.
     """
