@@ -16,6 +16,8 @@ _NOTABLE_EFFECT = 0.5
 _NOTABLE_TASTE = 0.05
 _OVERLAPPING = 0.25
 _MOST = 6
+# Times the average from which a segment is worth naming for what each of its members brings.
+_DEAR = 1.5
 
 
 @dataclass(frozen=True)
@@ -65,11 +67,12 @@ def findings(
     quiet = _quietest(people, named)
     found = [
         _most_valuable(named, word, people),
+        _dearest(named, word, people),
         _at_risk(quiet, segments, word, people),
         _underspending(named, word, people, besides=quiet),
-        _largest(named, people),
         _tastes(segments, named, people),
         _how_sharp(segments, explanations or {}, people, several=len(named) > 1),
+        _largest(named, people),
     ]
     return [finding for finding in found if finding is not None][:_MOST]
 
@@ -86,6 +89,20 @@ def _most_valuable(views: Sequence[SegmentView], word: str, people: People) -> F
         return None
     detail = f"Each is worth {text.times(view.value_ratio)} the average {people.one}." if view.value_ratio else ""
     return Finding("Where the value is", _brings(view, word, people, bring=" bring "), detail, view.colour)
+
+
+def _dearest(views: Sequence[SegmentView], word: str, people: People) -> Finding | None:
+    """The segment whose members are worth most, where another one brings more together."""
+    best = _widest(views, sign=1)
+    rated = [view for view in views if view.value_ratio is not None]
+    if best is None or not rated:
+        return None
+    view = max(rated, key=lambda each: each.value_ratio or 0.0)
+    ratio = view.value_ratio or 0.0
+    if view is best[0] or ratio < _DEAR or ratio <= (best[0].value_ratio or 0.0):
+        return None
+    detail = f"Each is worth {text.times(ratio)} the average {people.one}."
+    return Finding("Worth most each", _brings(view, word, people, bring=" bring "), detail, view.colour)
 
 
 def _largest(views: Sequence[SegmentView], people: People) -> Finding:

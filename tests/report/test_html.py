@@ -456,3 +456,14 @@ def test_rules_that_fit_few_are_said_to_be_hidden(
     text = Page(render(segments, explanations=explanations)).text
     assert "Its rules fit too few customers to be told." in text
     assert "Too few to measure." in text
+
+
+def test_the_segment_whose_members_are_worth_most_is_named(render: Any, segments: dict[str, Any]) -> None:
+    for segment, ratio in zip(segments["segments"], (2.0, 0.5, 2.4, 0.4, 0.3, 0.2), strict=True):
+        segment["value_ratio"] = ratio
+        segment["value_share"] = ratio * segment["profile_share"]
+    text = Page(render(segments)).text
+    assert "Worth most each" in text
+    assert "Each is worth 2.4 times the average customer." in text
+    segments["segments"][2]["value_ratio"] = 1.4
+    assert "Worth most each" not in Page(render(segments)).text
