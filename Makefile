@@ -6,7 +6,8 @@ VENV ?= .venv
 RANGES_VENV ?= .venv-gpu-ranges
 RAPIDS_VENV ?= .venv-rapids
 WORKERS ?= auto
-PY ?= python3
+# A Python that has RAPIDS and the tests' needs, in place of an environment of our own.
+GPU_PYTHON ?=
 BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet install
 
@@ -32,8 +33,8 @@ test-rapids: $(RAPIDS_VENV)/.dev  ## Hold every call on RAPIDS against its real 
 	@RAPIDS_NO_INITIALIZE=1 $(RAPIDS_VENV)/bin/python tests/rapids/collect.py
 	@RAPIDS_NO_INITIALIZE=1 $(RAPIDS_VENV)/bin/python -m pytest tests/rapids
 
-test-gpu:  ## Run the fast tests on the CPU and the GPU; PY is a Python that has RAPIDS, pytest and hypothesis
-	@GPUSEG_REQUIRE_GPU=1 $(PY) -m pytest --devices=cpu,gpu -m "not slow and not rapids"
+test-gpu: $(if $(GPU_PYTHON),,$(RAPIDS_VENV)/.dev)  ## Run the fast tests on the CPU and the GPU, which must be there
+	@GPUSEG_REQUIRE_GPU=1 $(or $(GPU_PYTHON),$(RAPIDS_VENV)/bin/python) -m pytest --devices=cpu,gpu -m "not slow and not rapids"
 
 check: lint types test test-slow  ## Everything that must hold before a commit lands
 
@@ -47,8 +48,8 @@ types: $(VENV)/.dev  ## Check types
 bench: $(VENV)/.dev  ## Measure against what a user would write, into bench/results
 	@$(BIN)/python bench/end_to_end.py
 
-bench-gpu:  ## Measure the CPU against the GPU, into bench/results; PY is a Python that has RAPIDS
-	@$(PY) bench/cpu_vs_gpu.py
+bench-gpu: $(if $(GPU_PYTHON),,$(RAPIDS_VENV)/.dev)  ## Measure the CPU against the GPU, into bench/results
+	@$(or $(GPU_PYTHON),$(RAPIDS_VENV)/bin/python) bench/cpu_vs_gpu.py
 
 clean:  ## Remove environments and caches
 	rm -rf $(VENV) $(RANGES_VENV) $(RAPIDS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

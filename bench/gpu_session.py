@@ -15,11 +15,15 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
+TEST_WORKERS = 4
+"""Processes that share the GPU in the tests."""
+
 TOO_LONG, NOT_STARTED = 124, 127
 
 
@@ -45,7 +49,10 @@ class Step:
 def steps(out: Path, *, rehearse: bool) -> list[Step]:
     """The steps in the order of their worth."""
     python = sys.executable
-    pytest = [python, "-m", "pytest", "-q", "-p", "no:cacheprovider"]
+    # Names are told as tests end, so that a run that takes too long has said something.
+    pytest = [python, "-m", "pytest", "-v", "--tb=short", "--durations=15", "-p", "no:cacheprovider"]
+    if find_spec("xdist") is not None:
+        pytest += ["-n", str(TEST_WORKERS)]
     bench = [python, str(HERE / "cpu_vs_gpu.py"), "--out", str(out / "cpu_vs_gpu.json")]
     if rehearse:
         tests = [
