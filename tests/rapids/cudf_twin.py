@@ -55,17 +55,18 @@ def _read_csv(file: Any, *, dtype: Any = None, **keywords: Any) -> Any:
 
 
 def _values(series: Any) -> Any:
-    """As cuDF: an array of the device, refused where there are nulls or text."""
-    if series.isna().any() and not (series.dtype.kind == "f" and isinstance(series.dtype, np.dtype)):
-        raise ValueError("Column must have no nulls.")
-    if isinstance(series.dtype, pd.ArrowDtype):
-        kind = series.dtype.numpy_dtype
-        if kind.kind in "OU":
-            raise TypeError("String arrays are not supported by CuPy")
-        return series.to_numpy(kind)
-    if series.dtype.kind == "O" or isinstance(series.dtype, pd.StringDtype):
-        raise TypeError("String arrays are not supported by CuPy")
-    return np.array(series.to_numpy())
+    """As cuDF: an array of the device; integers with nulls come as float64 with NaN, without a word."""
+    kind, has_nulls = series.dtype, _null_count(series) > 0
+    kind = kind.numpy_dtype if isinstance(kind, pd.ArrowDtype) else kind
+    if not isinstance(kind, np.dtype) or kind.kind in "OUT":
+        raise TypeError(f"cupy does not support {series.dtype}")
+    if kind.kind in "mM" and (has_nulls or series.isna().any()):
+        raise ValueError("cupy does not support NaT.")
+    if kind.kind == "b" and has_nulls:
+        raise ValueError(f"Column must have no nulls for dtype={series.dtype}")
+    if kind.kind in "iu" and has_nulls:
+        return series.to_numpy(np.float64, na_value=np.nan)
+    return np.array(series.to_numpy(kind))
 
 
 def _to_arrow(data: Any, preserve_index: Any = None) -> Any:
