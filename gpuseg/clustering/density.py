@@ -6,7 +6,7 @@ buckets change anything.
 """
 
 from dataclasses import dataclass
-from math import ceil
+from math import ceil, sqrt
 from typing import Any, Literal
 
 import numpy as np
@@ -141,7 +141,7 @@ def check_fits(n_rows: int, n_features: int, *, device: Device, density: Density
     per_row = row.row_bytes(n_features, {"min_samples": density.min_samples}) + _FLOAT64_BYTES * n_features
     free = device.free_bytes()
     in_memory = free // per_row
-    most = min(in_memory, row.most_rows or in_memory)
+    most = int(min(in_memory, sqrt(row.most_work / n_features)))
     if n_rows <= most:
         return
     what = f"exact hdbscan of {n_rows:,} profiles with {n_features} features"

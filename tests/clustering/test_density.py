@@ -175,11 +175,13 @@ class Roomy(CpuDevice):
 
 
 def test_what_would_take_hours_is_refused():
-    check_fits(300_000, 8, device=Roomy(), density=DENSITY)
-    with pytest.raises(
-        UnsupportedOnDeviceError, match=r"^exact hdbscan of 2,000,000 .* 2e\+12 of them, .* at most 300,000 "
-    ):
+    check_fits(790_569, 8, device=Roomy(), density=DENSITY)
+    check_fits(250_000, 80, device=Roomy(), density=DENSITY)
+    refused = r"^exact hdbscan of 2,000,000 .* 2e\+12 of them, which takes hours .* at most 790,569 profiles fit; "
+    with pytest.raises(UnsupportedOnDeviceError, match=refused):
         check_fits(2_000_000, 8, device=Roomy(), density=DENSITY)
+    with pytest.raises(UnsupportedOnDeviceError, match="at most 250,000 profiles fit"):
+        check_fits(250_001, 80, device=Roomy(), density=DENSITY)
 
 
 def test_a_device_without_the_algorithm_says_so():
