@@ -10,7 +10,10 @@ MAX_SEGMENTS = 1000
 
 NumberOfSegments = Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)]
 
-_METHOD_KEYS = {"kmeans": ("segments", "segments_range"), "hdbscan": ("min_cluster_size", "min_samples", "noise")}
+_METHOD_KEYS = {
+    "kmeans": ("segments", "segments_range"),
+    "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise"),
+}
 """The keys of `cluster` that only one method has."""
 
 
@@ -32,6 +35,9 @@ class ClusterSection(Section):
     min_samples: Literal["auto"] | PositiveInt = Field(
         "auto",
         description="hdbscan: neighbours by which density is told, the profile itself counted; `auto` is 5.",
+    )
+    selection: Literal["eom", "leaf"] = Field(
+        "eom", description="hdbscan: `eom` takes the groups that last longest, `leaf` the finest, with more noise."
     )
     noise: Literal["keep", "nearest"] = Field(
         "keep", description="hdbscan: profiles in no segment stay so, or join the nearest one with confidence 0."

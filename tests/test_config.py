@@ -108,6 +108,7 @@ def test_defaults_of_every_section():
             "min_segment_share": 0.01,
             "min_cluster_size": "auto",
             "min_samples": "auto",
+            "selection": "eom",
             "noise": "keep",
         },
         "privacy": {"group_floor": 10, "deny_columns": ()},
@@ -394,6 +395,11 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
             "cluster",
             {"method": "kmeans", "min_samples": 5},
             "cluster.min_samples: belongs to method hdbscan, but method is kmeans; leave one of them out",
+        ),
+        (
+            "cluster",
+            {"selection": "leaf"},
+            "cluster.selection: belongs to method hdbscan, but method is kmeans; leave one of them out",
         ),
         (
             "cluster",

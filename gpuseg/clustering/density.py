@@ -37,11 +37,15 @@ class Density:
         Rows, itself among them, that must lie within a distance of a row for it to be as dense as that distance tells.
     noise : {"keep", "nearest"}
         Whether rows in no cluster stay outside, or go to the cluster of the nearest row that is in one.
+    selection : {"eom", "leaf"}
+        Which groups of the hierarchy are clusters: those of most excess of mass, which last longest as the density
+        rises, or the finest. One group far from all others leaves `eom` with two; `leaf` parts the rest as well.
     """
 
     min_cluster_size: int
     min_samples: int
     noise: Literal["keep", "nearest"] = "keep"
+    selection: Literal["eom", "leaf"] = "eom"
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,6 +84,7 @@ def resolved_density(
     min_samples: int | Literal["auto"],
     noise: Literal["keep", "nearest"],
     min_share: float,
+    selection: Literal["eom", "leaf"] = "eom",
     section: str = "",
 ) -> Density:
     """The settings for so many rows.
@@ -97,7 +102,7 @@ def resolved_density(
     Parameters
     ----------
     n_rows : int
-    min_cluster_size, min_samples, noise
+    min_cluster_size, min_samples, noise, selection
         As in `Density`, or "auto".
     min_share : float
         Smallest share of the rows in an automatic cluster.
@@ -118,7 +123,7 @@ def resolved_density(
         size = max(2, min(max(AUTO_LEAST_SIZE, ceil(min_share * n_rows)), n_rows // 4))
     else:
         size = min_cluster_size
-    return Density(size, min(AUTO_SAMPLES, size, n_rows) if min_samples == "auto" else min_samples, noise)
+    return Density(size, min(AUTO_SAMPLES, size, n_rows) if min_samples == "auto" else min_samples, noise, selection)
 
 
 def check_fits(n_rows: int, n_features: int, *, device: Device, density: Density) -> None:
@@ -181,7 +186,10 @@ def fit_density(rows: npt.NDArray[Any], *, device: Device, density: Density) -> 
     order = np.argsort(keys, kind="stable")
     ordered = np.ascontiguousarray(rows[order] + rows.dtype.type(0))
     estimator = device.estimator(
-        "hdbscan", min_cluster_size=density.min_cluster_size, min_samples=density.min_samples
+        "hdbscan",
+        min_cluster_size=density.min_cluster_size,
+        min_samples=density.min_samples,
+        cluster_selection_method=density.selection,
     ).fit(device.asarray(ordered))
     labels, strengths = _shared(
         keys[order],

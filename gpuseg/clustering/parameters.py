@@ -5,11 +5,12 @@ from typing import Any
 
 import numpy as np
 
-from gpuseg.errors import ConfigError
+from gpuseg.clustering.density import Density, resolved_density
+from gpuseg.errors import ClusteringError, ConfigError
 
 _OF_METHOD: dict[str, dict[str, Any]] = {
     "kmeans": {"n_segments": "auto", "init": "k-means++", "n_init": "auto"},
-    "hdbscan": {"min_cluster_size": "auto", "min_samples": "auto", "noise": "keep"},
+    "hdbscan": {"min_cluster_size": "auto", "min_samples": "auto", "selection": "eom", "noise": "keep"},
 }
 """Parameters that one method has, and the value that stands for not being given."""
 
@@ -32,8 +33,9 @@ def check_parameters(given: Any) -> None:
         value = getattr(given, name)
         if value != "auto" and not (_whole(value) and int(value) >= least):
             raise ConfigError(f"{name}={value!r} must be 'auto' or a whole number of at least {least}")
-    if given.noise not in ("keep", "nearest"):
-        raise ConfigError(f"noise={given.noise!r} must be 'keep' or 'nearest'")
+    for name, one, other in (("noise", "keep", "nearest"), ("selection", "eom", "leaf")):
+        if getattr(given, name) not in (one, other):
+            raise ConfigError(f"{name}={getattr(given, name)!r} must be {one!r} or {other!r}")
     if given.n_segments != "auto" and not (_whole(given.n_segments) and int(given.n_segments) >= 1):
         raise ConfigError(f"n_segments={given.n_segments!r} must be 'auto' or a whole number of at least 1")
     if given.n_init != "auto" and not (_whole(given.n_init) and int(given.n_init) >= 1):
@@ -50,6 +52,28 @@ def check_parameters(given: Any) -> None:
         shape = np.shape(given.init)
         if len(shape) != 2 or (given.n_segments != "auto" and shape[0] != given.n_segments):
             raise ConfigError(f"init of shape {shape} must have shape (n_segments, n_features)")
+
+
+def density_of(given: Any, n_rows: int, *, min_share: float) -> Density:
+    """The settings of HDBSCAN in a `Segmenter` for so many rows.
+
+    Raises
+    ------
+    ClusteringError
+        If there are fewer than two rows.
+    ConfigError
+        If a setting is more than there are rows.
+    """
+    if n_rows < 2:
+        raise ClusteringError(f"n_samples={n_rows}: hdbscan needs at least 2 rows")
+    return resolved_density(
+        n_rows,
+        min_cluster_size=given.min_cluster_size,
+        min_samples=given.min_samples,
+        noise=given.noise,
+        selection=given.selection,
+        min_share=min_share,
+    )
 
 
 def _whole(value: Any) -> bool:

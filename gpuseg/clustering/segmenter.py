@@ -10,10 +10,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.containers import container_of
-from gpuseg.clustering.density import fit_density, resolved_density
+from gpuseg.clustering.density import fit_density
 from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
 from gpuseg.clustering.neighbourhood import inertia_of
-from gpuseg.clustering.parameters import check_parameters
+from gpuseg.clustering.parameters import check_parameters, density_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
@@ -48,6 +48,8 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         Fewest rows of a segment of HDBSCAN; `auto` is a hundredth of the rows, at least 25, at most a quarter of them.
     min_samples : int or "auto", default "auto"
         Neighbours by which HDBSCAN tells density, the row itself counted; `auto` is 5, or `min_cluster_size` if less.
+    selection : {"eom", "leaf"}, default "eom"
+        Which groups HDBSCAN takes: those that last longest as the density rises, or the finest, with more noise.
     noise : {"keep", "nearest"}, default "keep"
         Whether noise of HDBSCAN has label -1, or the segment of the nearest row that is in one.
     seed : int, default 0
@@ -98,6 +100,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         tol: float = 1e-4,
         min_cluster_size: int | Literal["auto"] = "auto",
         min_samples: int | Literal["auto"] = "auto",
+        selection: Literal["eom", "leaf"] = "eom",
         noise: Literal["keep", "nearest"] = "keep",
         seed: int = 0,
         engine: str = "auto",
@@ -110,6 +113,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.tol = tol
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
+        self.selection = selection
         self.noise = noise
         self.seed = seed
         self.engine = engine
@@ -205,15 +209,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         return _labels(rows, self.cluster_centers_.astype(rows.dtype), engine)
 
     def _fit_density(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
-        if len(rows) < 2:
-            raise ClusteringError(f"n_samples={len(rows)}: hdbscan needs at least 2 rows")
-        density = resolved_density(
-            len(rows),
-            min_cluster_size=self.min_cluster_size,
-            min_samples=self.min_samples,
-            noise=self.noise,
-            min_share=_AUTO_MIN_SHARE,
-        )
+        density = density_of(self, len(rows), min_share=_AUTO_MIN_SHARE)
         fit = fit_density(rows, device=engine.device, density=density)
         self.labels_, self.probabilities_, self._neighbourhood = fit.labels, fit.strengths, fit.neighbourhood
         self.cluster_centers_ = fit.means.astype(rows.dtype)

@@ -28,7 +28,7 @@ class Capability:
     row_bytes : callable
         (n_features, our parameters) to the bytes that a fit needs for each row, besides the rows themselves.
     most_work : float
-        Largest number of rows, squared, times features that a fit does in a bearable time, however much memory there is.
+        Largest square of the rows times features that a fit does in a bearable time, however much memory there is.
     """
 
     path: str

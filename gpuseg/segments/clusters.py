@@ -16,7 +16,7 @@ from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ClusteringError, ConfigError
 
-_MUCH_NOISE = 0.5
+_MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +107,7 @@ def density_clusters(
         min_cluster_size=section.min_cluster_size,
         min_samples=section.min_samples,
         noise=section.noise,
+        selection=section.selection,
         min_share=section.min_segment_share,
         section="cluster.",
     )
@@ -130,12 +131,18 @@ def density_clusters(
             f"hdbscan leaves {share:.0%} of the profiles in no segment; lower cluster.min_samples, "
             "set cluster.noise: nearest, or use cluster.method kmeans"
         )
+    if fit.counts[0] > _MOST_IN_ONE * n and density.selection == "eom":
+        warnings.append(
+            f"hdbscan puts {fit.counts[0] / n:.0%} of the profiles into one segment; cluster.selection: leaf looks for "
+            "finer ones, or use cluster.method kmeans"
+        )
     means, fitted = fit.means.astype(np.float32), fit.neighbourhood
     inertia = float(f"{inertia_of(fitted.rows, fitted.labels, means):.9g}")
     choice = {
         **Choice(k, "auto", _reason(fit, density, n)).as_dict(),
         "min_cluster_size": density.min_cluster_size,
         "min_samples": density.min_samples,
+        "selection": density.selection,
         "noise": density.noise,
         "n_noise": fit.n_noise,
     }

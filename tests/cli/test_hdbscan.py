@@ -202,6 +202,15 @@ def test_noise_may_go_to_the_nearest_segment(made, write, gpuseg):
     assert adjusted_rand_score(kept["segment_id"], kept["segment_id_then"]) == 1.0
 
 
+def test_the_finest_groups_may_be_taken(made, write, gpuseg, tmp_path):
+    told = gpuseg("run", write("fine", cluster={"method": "hdbscan", "selection": "leaf", "min_cluster_size": 8}))
+    assert told.code == 0, told.err
+    fine = open_run(tmp_path / "fine")
+    assert fine.model.choice["selection"] == "leaf"
+    assert fine.segments["n_segments"] > made.segments["n_segments"]
+    assert made.model.choice["selection"] == "eom"
+
+
 def test_noise_below_the_floor_is_in_no_figure(made, write, gpuseg, tmp_path):
     n = made.segments["n_noise"]
     told = gpuseg("--json", "run", write("floored", privacy={"group_floor": n + 1}))
@@ -328,3 +337,12 @@ def test_much_noise_is_a_warning(write, gpuseg):
     assert told.code == 0, told.err
     assert "warning: hdbscan leaves " in told.err
     assert "% of the profiles in no segment; lower cluster.min_samples" in told.err
+
+
+def test_one_segment_for_nearly_all_is_a_warning(write, gpuseg, monkeypatch):
+    monkeypatch.setattr("gpuseg.segments.clusters._MOST_IN_ONE", 0.3)
+    told = gpuseg("run", write("lumped"))
+    assert told.code == 0, told.err
+    assert "% of the profiles into one segment; cluster.selection: leaf looks for finer ones" in told.err
+    told = gpuseg("run", write("leaves", cluster={"method": "hdbscan", "selection": "leaf"}))
+    assert "into one segment" not in told.err

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
-from sklearn.datasets import make_moons
+from sklearn.datasets import make_blobs, make_moons
+from sklearn.metrics import adjusted_rand_score
 
 from gpuseg import Segmenter
 from gpuseg.errors import ClusteringError, ConfigError
@@ -42,6 +43,17 @@ def test_noise_may_go_to_the_nearest():
     fitted = model(noise="nearest").fit(X)
     assert set(fitted.labels_) == {0, 1}
     assert fitted.probabilities_[-1] == 0
+
+
+def test_the_finest_groups_may_be_taken():
+    """Two pairs of blobs: `eom` finds the pairs, `leaf` the blobs."""
+    at = [[0, 0], [0, 2.8], [60, 0], [60, 2.8]]
+    rows, truth = make_blobs(400, centers=at, cluster_std=0.6, random_state=0)
+    coarse = model(min_cluster_size=30, min_samples=5).fit(rows)
+    fine = model(min_cluster_size=30, min_samples=5, selection="leaf").fit(rows)
+    assert (coarse.n_segments_, fine.n_segments_) == (2, 4)
+    inside = fine.labels_ >= 0
+    assert adjusted_rand_score(truth[inside], fine.labels_[inside]) > 0.95
 
 
 def test_the_order_of_rows_changes_nothing():
@@ -91,6 +103,11 @@ def test_where_nothing_is_dense_everything_is_noise():
         ({"min_samples": 0}, "min_samples=0 must be 'auto' or a whole number of at least 1"),
         ({"min_samples": True}, "min_samples=True must be 'auto' or a whole number of at least 1"),
         ({"noise": "drop"}, "noise='drop' must be 'keep' or 'nearest'"),
+        ({"selection": "loaf"}, "selection='loaf' must be 'eom' or 'leaf'"),
+        (
+            {"method": "kmeans", "min_cluster_size": "auto", "selection": "leaf"},
+            "selection belongs to method='hdbscan', but method='kmeans'",
+        ),
         ({"min_cluster_size": 402}, "min_cluster_size: 402 is more than the 401 profiles; nearest valid: 401"),
     ],
 )
