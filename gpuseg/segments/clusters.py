@@ -124,18 +124,6 @@ def density_clusters(
             f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; lower them, or use "
             "cluster.method kmeans"
         )
-    share = fit.n_noise / n
-    warnings = []
-    if share > _MUCH_NOISE and density.noise == "keep":
-        warnings.append(
-            f"hdbscan leaves {share:.0%} of the profiles in no segment; lower cluster.min_samples, "
-            "set cluster.noise: nearest, or use cluster.method kmeans"
-        )
-    if fit.counts[0] > _MOST_IN_ONE * n and density.selection == "eom":
-        warnings.append(
-            f"hdbscan puts {fit.counts[0] / n:.0%} of the profiles into one segment; cluster.selection: leaf looks for "
-            "finer ones, or use cluster.method kmeans"
-        )
     means, fitted = fit.means.astype(np.float32), fit.neighbourhood
     inertia = float(f"{inertia_of(fitted.rows, fitted.labels, means):.9g}")
     choice = {
@@ -146,11 +134,27 @@ def density_clusters(
         "noise": density.noise,
         "n_noise": fit.n_noise,
     }
-    found = Clusters(means, fit.counts, fit.means, inertia, 0, choice, fitted, tuple(warnings))
+    found = Clusters(means, fit.counts, fit.means, inertia, 0, choice, fitted, _warnings(fit, density, n))
     return found, blocks
 
 
 METHODS = {"kmeans": kmeans_clusters, "hdbscan": density_clusters}
+
+
+def _warnings(fit: DensityFit, density: Density, n: int) -> tuple[str, ...]:
+    share, largest = fit.n_noise / n, fit.counts[0] / n
+    found = []
+    if share > _MUCH_NOISE and density.noise == "keep":
+        found.append(
+            f"hdbscan leaves {share:.0%} of the profiles in no segment; lower cluster.min_samples, "
+            "set cluster.noise: nearest, or use cluster.method kmeans"
+        )
+    if largest > _MOST_IN_ONE and density.selection == "eom":
+        found.append(
+            f"hdbscan puts {largest:.0%} of the profiles into one segment; cluster.selection: leaf looks for "
+            "finer ones, or use cluster.method kmeans"
+        )
+    return tuple(found)
 
 
 def _reason(fit: DensityFit, density: Density, n: int) -> str:
