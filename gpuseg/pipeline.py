@@ -10,7 +10,7 @@ from typing import Any
 
 from gpuseg import __version__, stage_settings, stages
 from gpuseg.config import Config, read_config
-from gpuseg.engine import Engine, open_engine
+from gpuseg.engine import Engine, kept_memory, open_engine
 from gpuseg.features.registry import check_families
 from gpuseg.progress import Progress
 from gpuseg.provenance import provenance
@@ -146,7 +146,8 @@ def execute(
     """
     progress = progress or Progress()
     check_families(config.features)
-    with open_engine(engine=config.run.engine, executor=config.run.executor, memory=config.memory) as engine:
+    options: dict[str, Any] = {"executor": config.run.executor, "memory": config.memory}
+    with kept_memory(), open_engine(engine=config.run.engine, **options) as engine:
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out))

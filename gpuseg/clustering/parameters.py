@@ -4,6 +4,7 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpuseg.clustering.density import Density, resolved_density
 from gpuseg.errors import ClusteringError, ConfigError
@@ -78,3 +79,15 @@ def density_of(given: Any, n_rows: int, *, min_share: float) -> Density:
 
 def _whole(value: Any) -> bool:
     return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def check_squares(rows: npt.NDArray[Any]) -> None:
+    """Refuse values whose squares cannot be added up.
+
+    Raises
+    ------
+    ValueError
+    """
+    with np.errstate(over="ignore"):
+        if not np.isfinite(np.square(rows, dtype=np.float64).sum()):
+            raise ValueError("X: the squares of its values overflow; scale them down")

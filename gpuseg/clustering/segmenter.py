@@ -13,7 +13,7 @@ from gpuseg.clustering.containers import container_of
 from gpuseg.clustering.density import fit_density
 from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
 from gpuseg.clustering.neighbourhood import inertia_of
-from gpuseg.clustering.parameters import check_parameters, density_of
+from gpuseg.clustering.parameters import check_parameters, check_squares, density_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
@@ -139,9 +139,12 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             If more segments are asked for than there are distinct rows.
         EngineError
             If HDBSCAN cannot work on so many rows on this device.
+        ValueError
+            If a value is not finite, or the squares of values overflow.
         """
         check_parameters(self)
         rows = validate_data(self, container_of(X).to_array(X), dtype=[np.float64, np.float32], order="C")
+        check_squares(rows)
         for name in {"probabilities_", "_neighbourhood"} & vars(self).keys():
             delattr(self, name)
         with open_engine(engine=self.engine) as engine:

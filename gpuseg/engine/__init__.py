@@ -9,8 +9,11 @@ from functools import lru_cache
 from gpuseg.config_messages import nearest
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.base import Device, Executor
+from gpuseg.engine.cpu.memory import kept_memory
 from gpuseg.engine.hardware import Hardware, find_gpus
 from gpuseg.errors import ConfigError, DeviceUnavailableError
+
+__all__ = ["Engine", "kept_memory", "open_engine"]
 
 
 @dataclass(frozen=True)

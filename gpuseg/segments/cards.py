@@ -50,7 +50,7 @@ def describe_segments(
     n_counted = int(totals.counts.sum())
     features = [_feature(item, model, totals) for item in model.published]
     cards = segment_cards(model, totals)
-    for card, name, facts in zip(cards, model.names, facts_of(cards), strict=True):
+    for card, name, facts in zip(cards, model.names, facts_of(cards, totals.means()), strict=True):
         card |= {"name": name} | story(card, features, facts)
     value = totals.sums.get(VALUE_FEATURE)
     value_total = fsum(value) if value is not None else None

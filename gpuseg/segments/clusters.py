@@ -119,9 +119,10 @@ def density_clusters(
     on_pass()
     n, k = rows.n_profiles, len(fit.counts)
     if k < 2:
+        lower = "them" if density.min_cluster_size > 2 else "min_samples"
         raise ClusteringError(
             f"hdbscan found {'one dense group' if k else 'no dense groups'} among {n:,} profiles with "
-            f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; lower them, or use "
+            f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; lower {lower}, or use "
             "cluster.method kmeans"
         )
     means, fitted = fit.means.astype(np.float32), fit.neighbourhood

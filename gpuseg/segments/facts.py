@@ -99,11 +99,11 @@ class Facts:
         return 0.0 if mine is None or everyone is None else mine - everyone
 
 
-def facts_of(cards: Sequence[Card]) -> list[Facts]:
-    """Facts of every card; the means over everyone are those of all cards together."""
+def facts_of(cards: Sequence[Card], overall: Mapping[str, float | None] | None = None) -> list[Facts]:
+    """Facts of every card, against the given means over everyone; without them, over all cards together."""
     names = list(dict.fromkeys(name for card in cards for name in card["features"]))
-    overall = {name: _overall(cards, name) for name in names}
-    return [Facts(card, overall) for card in cards]
+    means = {name: _overall(cards, name) if overall is None else overall.get(name) for name in names}
+    return [Facts(card, means) for card in cards]
 
 
 def state(facts: Facts) -> State:

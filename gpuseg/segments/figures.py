@@ -43,7 +43,8 @@ def singular(text: str, unit: str) -> str:
     """A text in which a unit after the number one stands in the singular: "1 day ago"."""
     if not unit.endswith("s"):
         return text
-    return re.sub(rf"(?<![\w.,])1 {re.escape(unit)}\b", f"1 {unit[:-1]}", text)
+    one = unit[:-2] if unit.endswith(("ches", "shes", "sses", "xes")) else unit[:-1]
+    return re.sub(rf"(?<![\w.,])1 {re.escape(unit)}\b", f"1 {one}", text)
 
 
 def listed(words: Sequence[str]) -> str:

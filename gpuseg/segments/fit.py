@@ -99,9 +99,10 @@ def fit_model(
         seed=config.run.seed,
         neighbourhood=clusters.neighbourhood,
     )
-    cards = segment_cards(unnamed, totals_of_sample(unnamed, sample, engine), medians=False)
+    totals = totals_of_sample(unnamed, sample, engine)
+    names = name_segments(segment_cards(unnamed, totals, medians=False), totals.means())
     rows = {file.name: block for file, block in zip(files, blocks, strict=True)}
-    return Fitted(replace(unnamed, names=tuple(name_segments(cards))), (*warnings, *clusters.warnings), rows)
+    return Fitted(replace(unnamed, names=tuple(names)), (*warnings, *clusters.warnings), rows)
 
 
 @dataclass(frozen=True)

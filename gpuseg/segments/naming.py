@@ -49,13 +49,15 @@ class _Trait:
     place: str = "before"
 
 
-def name_segments(cards: Sequence[Card]) -> list[str]:
+def name_segments(cards: Sequence[Card], overall: Mapping[str, float | None] | None = None) -> list[str]:
     """A distinct name for each segment, of at most five words and what tells it from another of the same words.
 
     Parameters
     ----------
     cards : sequence of mapping
         Cards as `segment_cards` gives them. Any feature may be missing; what is missing is not mentioned.
+    overall : mapping of feature name to float, optional
+        Means over everyone, as of `Totals.means`; those of all cards together where not given.
 
     Returns
     -------
@@ -65,7 +67,7 @@ def name_segments(cards: Sequence[Card]) -> list[str]:
     """
     names: list[str] = []
     by_base: dict[str, list[Facts]] = {}
-    for facts in facts_of(cards):
+    for facts in facts_of(cards, overall):
         traits = sorted(_traits(facts), key=lambda trait: (-trait.strength, trait.words))
         own = [trait for trait in traits if trait.strength >= _OWN_TRAIT][:1]
         base = _composed(facts, own)

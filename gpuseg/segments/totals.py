@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import fsum
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,11 @@ class Totals:
     sums: Mapping[str, npt.NDArray[np.float64]]
     n_known: Mapping[str, npt.NDArray[np.int64]]
     sample: pa.Table
+
+    def means(self) -> dict[str, float | None]:
+        """Mean of each feature over everyone who has it, noise included."""
+        n_known = {name: int(known.sum()) for name, known in self.n_known.items()}
+        return {name: fsum(sums) / n_known[name] if n_known[name] else None for name, sums in self.sums.items()}
 
     def without_noise(self) -> "Totals":
         """The same without the profiles that are in no segment."""

@@ -99,6 +99,13 @@ def test_figures_are_of_everyone_with_noise_beside_the_segments(made):
     assert sum(effects) + (rows - everyone).sum(dtype=float) == pytest.approx(0, abs=1e-2)
 
 
+def test_the_average_customer_of_the_cards_counts_noise(made):
+    average = f"{made.segments['value_per_profile']:,.2f} of the average customer"
+    told = [card["worth"] for card in made.segments["segments"] if "average customer" in (card["worth"] or "")]
+    assert told
+    assert all(average in text for text in told)
+
+
 def test_labels_are_those_of_the_library(made):
     model = made.model
     theirs = HDBSCAN(

@@ -255,3 +255,10 @@ def test_as_good_as_scikit_learns_best_of_20(grocers_rfm, k):
     reference = KMeans(k, n_init=20, random_state=0).fit(grocers_rfm).inertia_
     for dtype in (np.float32, np.float64):
         assert model(n_segments=k).fit(grocers_rfm.astype(dtype)).inertia_ <= reference * 1.002
+
+
+@pytest.mark.parametrize("method", ["kmeans", "hdbscan"])
+def test_values_whose_squares_overflow_are_refused(method):
+    rows = np.random.default_rng(0).normal(size=(60, 2)) * 1e200
+    with pytest.raises(ValueError, match="squares of its values overflow"):
+        Segmenter(method=method).fit(rows)

@@ -194,3 +194,18 @@ def test_the_first_settings_of_a_process_hold(monkeypatch, caplog):
     assert [record.getMessage() for record in caplog.records] == [
         "device memory was set up before in this process; `memory` of this run is not applied"
     ]
+
+
+def test_a_pool_that_cannot_be_had_is_one_clear_error(monkeypatch):
+    monkeypatch.setattr(memory, "_SET_UP", [])
+    libraries = stand_ins()
+
+    def refuse(*_, **__):
+        raise MemoryError("no room")
+
+    monkeypatch.setattr(memory, "apply", refuse)
+    with pytest.raises(
+        DeviceMemoryError, match=r"no memory for the pool of memory.pool pool: about 1,000,000,001 bytes"
+    ):
+        memory.set_up(libraries, MemorySection(pool="pool", pool_bytes=1_000_000_001))
+    assert memory._SET_UP == []

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuseg.segments.figures import amount_text
+from gpuseg.segments.figures import amount_text, singular
 from gpuseg.segments.phrases import compare, distinguishing, phrase, short_phrase, stem_of
 
 
@@ -215,3 +215,15 @@ def test_windows_in_words():
     assert stem_of("n_orders_30d") == ("n_orders", " in the last 30 days")
     assert stem_of("share_x_30d") == ("share_x_30d", "")
     assert stem_of("tier=a_30d") == ("tier=a_30d", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "unit", "one"),
+    [
+        ("1 searches, views", "searches", "1 search, views"),
+        ("1 days ago", "days", "1 day ago"),
+        ("21 days", "days", "21 days"),
+    ],
+)
+def test_one_of_a_thing(text, unit, one):
+    assert singular(text, unit) == one

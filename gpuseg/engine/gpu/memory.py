@@ -14,6 +14,7 @@ Part = TypeVar("Part")
 
 _LOG = logging.getLogger(__name__)
 _LOCK = Lock()
+_ALIGNMENT = 256
 _SET_UP: list[MemorySection] = []
 
 
@@ -29,19 +30,27 @@ def set_up(libraries: Libraries, settings: MemorySection) -> None:
             if _SET_UP[0] != settings:
                 _LOG.warning("device memory was set up before in this process; `memory` of this run is not applied")
             return
-        apply(libraries, settings)
+        try:
+            apply(libraries, settings)
+        except (MemoryError, RuntimeError, ValueError) as error:
+            needed = settings.pool_bytes or 0
+            raise DeviceMemoryError(
+                f"{_refusal(libraries, f'the pool of memory.pool {settings.pool}', needed)} ({type(error).__name__})"
+            ) from None
         _SET_UP.append(settings)
 
 
 def apply(libraries: Libraries, settings: MemorySection) -> None:
     """Hand the settings to the libraries."""
     rmm = libraries.rmm
+    # RMM takes whole multiples of its alignment.
+    size = None if settings.pool_bytes is None else settings.pool_bytes // _ALIGNMENT * _ALIGNMENT
     if settings.pool == "async":
-        source = rmm.mr.CudaAsyncMemoryResource(initial_pool_size=settings.pool_bytes)
+        source = rmm.mr.CudaAsyncMemoryResource(initial_pool_size=size)
     else:
         source = rmm.mr.CudaMemoryResource()
     if settings.pool == "pool":
-        source = rmm.mr.PoolMemoryResource(source, initial_pool_size=settings.pool_bytes)
+        source = rmm.mr.PoolMemoryResource(source, initial_pool_size=size)
     rmm.mr.set_current_device_resource(source)
     libraries.cupy.cuda.set_allocator(rmm.allocators.cupy.rmm_cupy_allocator)
     libraries.cudf.set_option("spill", settings.spill)

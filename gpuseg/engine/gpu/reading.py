@@ -122,7 +122,8 @@ def moved(chunk: Chunk, plan: ReadPlan, libraries: Libraries) -> dict[str, Colum
 
 def _opened(plan: ReadPlan, file: str) -> tuple[list[int], pa.Schema] | None:
     """Rows of each row group, and the schema, of a local file whose columns are all plain; None for any other."""
-    if "://" in file:
+    # cuDF hands paths to fsspec, which would look for other files by marks of globs and chains.
+    if "://" in file or any(mark in file for mark in ("*", "?", "[", "]", "::", "~")):
         return None
     try:
         metadata = pq.read_metadata(file)
