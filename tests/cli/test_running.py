@@ -282,3 +282,11 @@ def test_many_buckets_within_the_open_files_that_a_process_may_have(shop, gpuseg
         assert len(told.lines) == 1
         assert told.err.startswith("gpuseg: error[")
         assert [path.name for path in shop.out.glob("v*")] == ["v0001"]
+
+
+def test_the_folder_of_features_reads_as_one_table(copied):
+    import pandas as pd
+
+    frame = pd.read_parquet(copied.current / "features")
+    assert len(frame) == frame["profile_id"].nunique() > 1
+    assert "n_orders" in frame.columns

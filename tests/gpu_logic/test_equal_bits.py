@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from gpuseg.engine.arrow import codes_of
 from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.engine.expression import Attribute, Constant, Reduction, sqrt
+from gpuseg.engine.gpu import reading
 from gpuseg.engine.gpu.canonical import DeviceColumns
 from gpuseg.engine.profiles import profile_set, profiles_of
 from gpuseg.engine.program import ConsentRule, Tally
@@ -129,6 +130,16 @@ def test_a_clean_file_is_converted_on_the_device(device, plan_of, tmp_path, text
     batches = list(device.scan(plan))
     assert {type(batch.columns) for batch in batches} == {DeviceColumns}
     assert [batch.tally.rows_read for batch in batches] == [150, 150, 100]
+
+
+@pytest.mark.parametrize("name", ["rows[1].parquet", "rows~.parquet"])
+def test_a_name_that_looks_like_a_pattern_is_read_by_the_host(device, plan_of, tmp_path, monkeypatch, name):
+    path = tmp_path / name
+    pq.write_table(world(2), path)
+    plan = plan_of(world(2), columns=MAPPED)
+    plan = replace(plan, format="parquet", frame=None, files=(str(path),))
+    monkeypatch.setattr(reading, "_frame", None)
+    assert sum(batch.tally.rows_read for batch in device.scan(plan)) == 400
 
 
 def test_from_the_first_flaw_on_the_host_reads(device, plan_of, tmp_path):

@@ -181,6 +181,12 @@ def test_allocators(settings, kinds):
     assert OPTIONS["spill"] is settings.get("spill", True)
 
 
+def test_the_size_of_a_pool_is_a_multiple_that_rmm_takes():
+    memory.apply(LIBRARIES, MemorySection(pool="pool", pool_bytes=1_000_000_001))
+    (resource,) = CURRENT
+    assert resource.settings["initial_pool_size"] == 1_000_000_000
+
+
 def test_the_first_settings_of_a_process_hold(monkeypatch, caplog):
     applied = []
     monkeypatch.setattr(memory, "_SET_UP", [])

@@ -467,3 +467,12 @@ def test_the_segment_whose_members_are_worth_most_is_named(render: Any, segments
     assert "Each is worth 2.4 times the average customer." in text
     segments["segments"][2]["value_ratio"] = 1.4
     assert "Worth most each" not in Page(render(segments)).text
+
+
+@pytest.mark.parametrize(("groups", "shade"), [(1, True), (6, False)])
+def test_segments_with_gaps_between_them_do_not_shade(
+    render: Any, segments: dict[str, Any], groups: int, shade: bool
+) -> None:
+    chosen = next(c for c in segments["choice"]["candidates"] if c["segments"] == segments["choice"]["segments"])
+    chosen |= {"silhouette": 0.1, "groups": groups}
+    assert ("The segments shade into each other" in Page(render(segments)).text) == shade

@@ -109,3 +109,13 @@ def test_names_with_odd_characters(tmp_path, name):
     (tmp_path / name).write_bytes(b"x")
     assert find(tmp_path / name).files == (str(tmp_path / name),)
     assert find(tmp_path / "*.csv").files == (str(tmp_path / name),)
+
+
+def test_a_file_changed_behind_an_old_time_is_another(folder):
+    before, path = find(folder / "a.csv"), folder / "a.csv"
+    times = path.stat()
+    path.write_bytes(b"b.csv")
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert path.stat().st_mtime_ns == times.st_mtime_ns
+    assert find(path).fingerprint != before.fingerprint
+    assert find(path).fingerprint == find(path).fingerprint
