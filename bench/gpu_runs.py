@@ -9,6 +9,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+from end_to_end import COLUMNS
 from gpu_cases import Case, Found, MismatchError
 from measure import run_measured
 
@@ -16,13 +17,6 @@ HERE = Path(__file__).resolve().parent
 TINY_PROFILES, TINY_EVENTS = 2_000, 20_000
 LEAST_EQUAL_SHARE = 0.999
 FEATURE_STAGES = ("validate", "features")
-COLUMNS = {
-    "profile_id": "customer_id",
-    "at": "ordered_at",
-    "amount": "line_amount",
-    "order_id": "order_number",
-    "category": "department",
-}
 
 
 class RunCase:
