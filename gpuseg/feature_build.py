@@ -10,7 +10,7 @@ import pyarrow.parquet as pq
 
 from gpuseg.config import Config
 from gpuseg.engine import Engine
-from gpuseg.engine.expression import Expression, attributes_of, reductions_of
+from gpuseg.engine.expression import Expression, attributes_of, may_be_null, reductions_of
 from gpuseg.features.algebra import AttributeColumn, Context
 from gpuseg.features.registry import Declared
 from gpuseg.sources.plan import Plans
@@ -158,7 +158,8 @@ class BucketFeatures:
             if name not in tables and not name.endswith(".attributes"):
                 tables[name] = _empty(columns, tables)
         found = self.engine.device.evaluate(tables, self.expressions)
-        write_table(self.folder / "features" / bucket, found)
+        nullable = [name for name, expression in self.expressions.items() if may_be_null(expression)]
+        write_table(self.folder / "features" / bucket, found, nullable=nullable)
         return int(found.num_rows)
 
 

@@ -160,3 +160,20 @@ def is_integer(expression: Expression) -> bool:
             return operator != "/" and is_integer(left) and is_integer(right)
         case _:
             return False
+
+
+def may_be_null(expression: Expression) -> bool:
+    """Whether a profile may be without a value, by the expression alone."""
+    match expression:
+        case Reduction(operation=operation):
+            return operation in ("min", "max")
+        case Constant():
+            return False
+        case AtMost(left, right):
+            return may_be_null(left) or may_be_null(right)
+        case Arithmetic("/", left, Constant(value)):
+            return value == 0 or not is_integer(left) or may_be_null(left)
+        case Arithmetic(_, left, right):
+            return not is_integer(expression) or may_be_null(left) or may_be_null(right)
+        case _:
+            return True

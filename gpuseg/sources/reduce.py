@@ -123,12 +123,12 @@ class Reducer:
         for kind, mine in _by_kind(self.reads, events):
             tables = self.engine.device.aggregate(kind, mine, self.spill.categories)
             known.append(tables.pop("profiles"))
+            if KINDS[kind].category is not None:
+                _count_categories(kind, tables.pop("categories"), found)
             for name, table in tables.items():
                 table = _only_used_words(table)
                 nullable = None if KINDS[kind].has_attributes else _NULLABLE
                 write_table(bucket_file(self.folder / name, bucket), table, nullable=nullable)
-                if name == f"{kind}.cells" and KINDS[kind].category is not None:
-                    _count_categories(kind, table, found)
                 if KINDS[kind].has_attributes:
                     _count_values(next(iter(mine)), table, found)
         profiles = _profiles(known, names)
@@ -234,25 +234,11 @@ def _only_used_words(table: pa.Table) -> pa.Table:
     return table.set_column(table.column_names.index("category"), "category", spelt)
 
 
-def _count_categories(kind: str, cells: pa.Table, found: Reduced) -> None:
-    """Lines and profiles of every category; a profile's cells lie together."""
-    column = _one(cells["category"])
-    names, codes = column.dictionary.to_pylist(), codes_of(column)
-    # Weights are float64; a bucket has far fewer than 2^53 lines, so the counts are exact.
-    lines = np.bincount(codes + 1, weights=as_numpy(cells["n_lines"]), minlength=len(names) + 1)
-    runs = pc.run_end_encode(_one(cells["profile_id"])).run_ends
-    profile = np.repeat(np.arange(len(runs), dtype=np.int32), np.diff(as_numpy(runs), prepend=0))
-    # Small integers are sorted by their digits, in one pass.
-    small = codes.astype(np.int16 if len(names) < 2**15 else np.int32)
-    order = np.argsort(small, kind="stable")
-    code, profile = small[order], profile[order]
-    first = np.ones(code.size, np.bool_)
-    first[1:] = (code[1:] != code[:-1]) | (profile[1:] != profile[:-1])
-    profiles = np.bincount(code[first].astype(np.intp) + 1, minlength=len(names) + 1)
-    for name, n_lines, n_profiles in zip(names, lines[1:], profiles[1:], strict=True):
-        if n_lines:
-            found.categories[kind, name] = int(n_lines)
-            found.category_profiles[kind, name] = int(n_profiles)
+def _count_categories(kind: str, counts: pa.Table, found: Reduced) -> None:
+    """Note the lines and profiles of every category."""
+    for row in counts.to_pylist():
+        found.categories[kind, row["category"]] = row["n_lines"]
+        found.category_profiles[kind, row["category"]] = row["n_profiles"]
 
 
 def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:

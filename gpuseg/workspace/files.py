@@ -125,7 +125,9 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True) as file:
             dictionary = [name for name in ("category",) if name in file.schema_arrow.names]
         with pq.ParquetFile(path, page_checksum_verification=True, memory_map=True, read_dictionary=dictionary) as file:
-            return file.read(columns=columns)
+            table = file.read(columns=columns)
+            # That a column of this file has no nulls is no property of it elsewhere.
+            return pa.Table.from_arrays(table.columns, names=table.column_names)
     except FileNotFoundError:
         raise IntegrityError(f"{path}: the file is missing") from None
     except (pa.ArrowException, OSError) as error:

@@ -1,6 +1,15 @@
 import pytest
 
-from gpuseg.engine.expression import Arithmetic, Constant, Reduction, is_integer, reductions_of, sqrt
+from gpuseg.engine.expression import (
+    Arithmetic,
+    Attribute,
+    Constant,
+    Reduction,
+    is_integer,
+    may_be_null,
+    reductions_of,
+    sqrt,
+)
 from gpuseg.engine.program import Tally
 
 ONE = Reduction("t", "sum", "a")
@@ -58,3 +67,26 @@ def test_tallies_add_up():
         "last_day": 9,
         "null_counts": {"a": 3, "b": 3},
     }
+
+
+COUNT, LATEST = Reduction("purchases.cells", "count", "day"), Reduction("purchases.cells", "max", "day")
+
+
+@pytest.mark.parametrize(
+    ("expression", "nullable"),
+    [
+        (COUNT, False),
+        (LATEST, True),
+        (COUNT - 1, False),
+        (Constant(10) - LATEST, True),
+        (COUNT / 10_000, False),
+        (COUNT / 0, True),
+        (COUNT / COUNT, True),
+        (COUNT / 10 / 10, True),
+        (COUNT / 10 + 1, True),
+        (sqrt(COUNT), True),
+        (Attribute("crm.attributes", "age"), True),
+    ],
+)
+def test_what_may_be_without_a_value_is_told_by_the_expression(expression, nullable):
+    assert may_be_null(expression) is nullable

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
-from gpuseg.engine.cpu.cells import day_cells, distinct_orders
+from gpuseg.engine.cpu.cells import category_counts, day_cells, distinct_orders
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.engine.cpu.sessions import sessions
 from gpuseg.engine.program import PLACE_FILE, PLACE_ROW
@@ -58,7 +58,8 @@ def aggregate_events(
         `span_us`, the time from the first to the last line. "KIND.orders", where the kind has orders: one row per
         (profile, source, order) with the day of its first line; an order without an id is the distinct time
         `order_us`. "KIND.sessions", where it has sessions: one row a session with the day of its first line.
-        "profiles": the distinct profiles, and whether each source knows them.
+        "profiles": the distinct profiles, and whether each source knows them. "categories": each category that a cell
+        has, with `n_lines` and `n_profiles`.
 
     Raises
     ------
@@ -84,6 +85,8 @@ def aggregate_events(
         found = {name: rank for rank, name in enumerate(names.to_pylist())}
         classes = [found.get(name, -1) for name in kind.class_order]
         tables[f"{kind.name}.sessions"] = _session_table(kind, classes, category_ranks, ranks, profiles, day, at_us)
+    if kind.category is not None:
+        tables["categories"] = _category_table(cells, names)
     return tables | {"profiles": _presence(spans, ranks, profiles)}
 
 
@@ -116,6 +119,14 @@ def _cell_table(kind: Kind, cells: Sequence[Any], profiles: pa.Array, names: pa.
     columns |= {measure.name: as_arrow(values) for measure, values in zip(kind.measures, sums, strict=True)}
     # Most cells hold one line, so spans pack far better than a second instant.
     return pa.table(columns | {"first_us": as_arrow(first_us), "span_us": as_arrow(last_us - first_us)})
+
+
+def _category_table(cells: Sequence[Any], names: pa.Array) -> pa.Table:
+    profile, _, category, lines, *_ = cells
+    n_lines, n_profiles = category_counts(profile, category, lines, len(names))
+    known = as_arrow(n_lines > 0)
+    counts = {"n_lines": as_arrow(n_lines), "n_profiles": as_arrow(n_profiles)}
+    return pa.table({"category": names, **counts}).filter(known)
 
 
 def _session_table(

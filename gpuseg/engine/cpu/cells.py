@@ -157,6 +157,34 @@ def distinct_orders(ranks: Int32, n_profiles: int, keys: Int64, day: Int32) -> t
     return profile_out[:n_orders], key_out[:n_orders], day_out[:n_orders]
 
 
+@nb.njit(cache=True, nogil=True)
+def category_counts(profile: Int32, category: Int32, n_lines: Int64, n_categories: int) -> tuple[Int64, Int64]:
+    """Lines and profiles of each category; the cells of a profile lie together.
+
+    Parameters
+    ----------
+    profile, category : int32 arrays, shape (n_cells,)
+        As `day_cells` gives them.
+    n_lines : int64 array, shape (n_cells,)
+    n_categories : int
+
+    Returns
+    -------
+    n_lines, n_profiles : int64 arrays, shape (n_categories,)
+    """
+    lines = np.zeros(n_categories, np.int64)
+    profiles = np.zeros(n_categories, np.int64)
+    latest = np.full(n_categories, -1, np.int32)
+    for cell in range(category.size):
+        found = category[cell]
+        if found < 0:
+            continue
+        lines[found] += n_lines[cell]
+        profiles[found] += latest[found] != profile[cell]
+        latest[found] = profile[cell]
+    return lines, profiles
+
+
 @nb.njit(nogil=True)
 def first_rows(ranks, n_profiles):  # type: ignore[no-untyped-def]
     """First row of each profile once rows are grouped, and the number of rows."""

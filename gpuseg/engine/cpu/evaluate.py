@@ -26,6 +26,7 @@ from gpuseg.engine.expression import (
     SquareRoot,
     attributes_of,
     is_integer,
+    may_be_null,
     reductions_of,
 )
 
@@ -92,7 +93,9 @@ def evaluate_features(
     columns = {"profile_id": profiles}
     for feature, expression in features.items():
         value = _compute(expression, reduced, processor.arrays)
-        null = value.null if is_integer(expression) else ~processor.arrays.isfinite(value.values)
+        null = None
+        if may_be_null(expression):
+            null = value.null if is_integer(expression) else ~processor.arrays.isfinite(value.values)
         columns[feature] = as_arrow(processor.to_host(value.values), None if null is None else processor.to_host(null))
     return pa.table(columns)
 

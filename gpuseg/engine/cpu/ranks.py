@@ -10,6 +10,9 @@ import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
 
+_DENSE = 8
+"""Numbers in the range of ids, for every row, up to which a table with a place for each is the fastest."""
+
 
 def rank_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], Any]:
     """Rank of each row's id and the distinct ids in order.
@@ -25,7 +28,12 @@ def rank_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], An
         Ascending: integers by value, text by UTF-8 bytes.
     """
     if pa.types.is_integer(ids.type):
-        codes, distinct = _distinct_codes(as_numpy(ids))
+        values = as_numpy(ids)
+        low, high = _extent(values)
+        if high - low < _DENSE * len(values):
+            ranks, distinct = _ranks_in_range(values, low, high - low + 1)
+            return ranks, as_arrow(distinct)
+        codes, distinct = _distinct_codes(values)
         order = np.argsort(distinct)
         ranks_of_code = np.empty(order.size, np.int32)
         ranks_of_code[order] = np.arange(order.size, dtype=np.int32)
@@ -40,6 +48,11 @@ def rank_ids(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int32], An
     ranks_of_code = np.empty(len(values), np.int32)
     ranks_of_code[as_numpy(sorted_places)] = np.arange(len(values), dtype=np.int32)
     return ranks_of_code.take(as_numpy(encoded.indices)), values.take(sorted_places)
+
+
+def _extent(values: npt.NDArray[np.int64]) -> tuple[int, int]:
+    """Smallest and largest value, of any size; of nothing, a range of nothing."""
+    return (int(values.min()), int(values.max())) if values.size else (0, -1)
 
 
 def sorted_runs(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64], Any]:
@@ -66,6 +79,28 @@ def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
             starts[n] = row
             n += 1
     return starts
+
+
+@nb.njit(cache=True, nogil=True)
+def _ranks_in_range(
+    values: npt.NDArray[np.int64], low: int, n_places: int
+) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
+    """Rank of each value and the distinct values, by a table with a place for every number of their range."""
+    rank_of = np.zeros(n_places, np.int32)
+    for row in range(values.size):
+        rank_of[values[row] - low] = 1
+    n = 0
+    for place in range(n_places):
+        here = rank_of[place]
+        rank_of[place] = n
+        n += here
+    ranks = np.empty(values.size, np.int32)
+    distinct = np.empty(n, np.int64)
+    for row in range(values.size):
+        rank = rank_of[values[row] - low]
+        ranks[row] = rank
+        distinct[rank] = values[row]
+    return ranks, distinct
 
 
 @nb.njit(cache=True, nogil=True)

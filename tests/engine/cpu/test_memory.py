@@ -1,3 +1,5 @@
+import gc
+
 import pytest
 
 from gpuseg.engine.cpu import memory
@@ -57,3 +59,10 @@ def test_another_allocator_has_nothing_to_set(monkeypatch):
     monkeypatch.setattr(memory.ctypes, "CDLL", lambda _: object())
     with kept_memory() as nothing:
         assert nothing is None
+
+
+def test_the_collector_looks_less_often_only_meanwhile():
+    before = gc.get_threshold()
+    with kept_memory():
+        assert gc.get_threshold()[0] > before[0]
+    assert gc.get_threshold() == before

@@ -50,3 +50,11 @@ def test_many_integers_also_such_that_hash_alike(n, step):
     ranks, found = rank_ids(pa.array(shuffled))
     assert found.to_pylist() == sorted(set(shuffled.tolist()))
     assert found.to_numpy()[ranks].tolist() == shuffled.tolist()
+
+
+@pytest.mark.parametrize("low", [-(2**63), -5, 2**63 - 64])
+def test_a_dense_range_anywhere_among_the_integers(low):
+    ids = [low + step for step in (63, 0, 7, 7, 62, 0)] * 4
+    ranks, found = rank_ids(pa.array(ids, pa.int64()))
+    assert found.to_pylist() == sorted(set(ids))
+    assert [found[int(rank)].as_py() for rank in ranks] == ids
