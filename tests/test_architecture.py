@@ -46,6 +46,7 @@ LEVELS = [
         "engine.base",
         "engine.program",
         "engine.expression",
+        "engine.matrix",
         "engine.capabilities",
         "engine.opening",
         "engine.profiles",

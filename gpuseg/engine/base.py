@@ -7,7 +7,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from gpuseg.engine.expression import Expression
-    from gpuseg.engine.program import Batch, LloydPass, ReadPlan
+    from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -38,6 +38,9 @@ class Device(Protocol):
 
     def hash_ids(self, ids: "pa.Array | pa.ChunkedArray", seed: int) -> Any:
         """uint64 XXH64 of each profile id, in host memory."""
+
+    def matrix(self, table: "pa.Table", plan: "MatrixPlan") -> Any:
+        """float32 matrix of feature columns, C-ordered array of the device; see `gpuseg.engine.matrix`."""
 
     def asarray(self, array: Any) -> Any:
         """C-ordered array of the device."""

@@ -198,6 +198,41 @@ class Batch:
 
 
 @dataclass(frozen=True)
+class MatrixColumn:
+    """How one column of a table becomes one of the matrix, counted in steps of its grid.
+
+    Parameters
+    ----------
+    name : str
+        Column of the table.
+    log1p : bool
+        Whether sign(x) * log(1 + |x|) takes the place of x.
+    fill : float
+        Value for nulls, before the logarithm.
+    center : float
+        What is taken off after it.
+    factor : float
+        Steps of the grid a unit.
+    bound : float
+        Most steps kept to either side.
+    """
+
+    name: str
+    log1p: bool
+    fill: float
+    center: float
+    factor: float
+    bound: float
+
+
+@dataclass(frozen=True)
+class MatrixPlan:
+    """The columns of a matrix, in order."""
+
+    columns: tuple[MatrixColumn, ...]
+
+
+@dataclass(frozen=True)
 class LloydPass:
     """What one pass over rows gives for k centers: sums for the update, and labels where asked for.
 

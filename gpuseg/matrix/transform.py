@@ -2,7 +2,8 @@
 
 It is fitted on a sample of profiles that depends only on their ids and the seed, so it is the same over any
 partitions. Matrix values lie on a grid of 2^-20: up to 2^32 rows of them add up in float64 without rounding, so sums
-over rows, and with them the centers, do not depend on order, blocks or threads.
+over rows, and with them the centers, do not depend on order, blocks or threads. What is fitted here is carried out by
+a device (`gpuseg.engine.matrix` says how far devices agree), or for small tables by `MatrixTransform.apply`.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,8 +16,9 @@ import pyarrow as pa
 
 from gpuseg.config import FeaturesSection, MatrixSection
 from gpuseg.engine.arrow import as_numpy
+from gpuseg.engine.matrix import GRID, matrix_rows, shaped
+from gpuseg.engine.program import MatrixColumn, MatrixPlan
 
-GRID = 2.0**20
 _SKEW_FOR_LOG = 1.0
 _LEAST_SPREAD = 1e-9
 _MOST_VARIANCE_RATIO = 2.0
@@ -70,8 +72,25 @@ class MatrixTransform:
         """Names of the matrix's columns."""
         return [column.feature for column in self.columns]
 
+    @property
+    def plan(self) -> MatrixPlan:
+        """What a device is told."""
+        return MatrixPlan(
+            tuple(
+                MatrixColumn(
+                    name=column.feature,
+                    log1p=column.transform == "log1p",
+                    fill=column.fill,
+                    center=column.center,
+                    factor=column.weight * GRID / column.spread,
+                    bound=column.clip * column.weight * GRID,
+                )
+                for column in self.columns
+            )
+        )
+
     def apply(self, table: pa.Table) -> npt.NDArray[np.float32]:
-        """Matrix of a table of features.
+        """Matrix of a table of features, by the arithmetic of the CPU on whatever device a run works.
 
         Parameters
         ----------
@@ -82,16 +101,7 @@ class MatrixTransform:
         -------
         float32 array, shape (n_profiles, n_features), C-ordered, on the grid of 2^-20
         """
-        out = np.empty((table.num_rows, len(self.columns)), np.float32)
-        for position, column in enumerate(self.columns):
-            scaled = _shaped(feature_values(table, column.feature), column)
-            scaled -= column.center
-            scaled *= column.weight * GRID / column.spread
-            bound = column.clip * column.weight * GRID
-            np.clip(scaled, -bound, bound, out=scaled)
-            np.rint(scaled, out=scaled)
-            np.multiply(scaled, 1.0 / GRID, out=out[:, position], casting="unsafe")
-        return out
+        return matrix_rows(table, self.plan)
 
     def as_dict(self) -> dict[str, Any]:
         """JSON form; floats keep every bit."""
@@ -175,27 +185,16 @@ def _fit_column(
         return None
     fill = float(np.median(present))
     transform: Literal["none", "log1p"] = "log1p" if _heavy_tailed(present) else "none"
-    column = ColumnTransform(name, transform, fill, 0.0, 1.0, clip, 1.0)
-    shaped = _shaped(values, column)
-    center, spread = float(shaped.mean()), float(shaped.std())
+    values = shaped(np, values, fill=fill, log1p=transform == "log1p")
+    center, spread = float(values.mean()), float(values.std())
     if spread <= _LEAST_SPREAD * max(1.0, abs(center)):
         return None
-    scaled = np.clip((shaped - center) / spread, -clip, clip)
+    scaled = np.clip((values - center) / spread, -clip, clip)
     return ColumnTransform(name, transform, fill, center, spread, clip, 1.0), scaled
 
 
 def _weighted(column: ColumnTransform, weight: float) -> ColumnTransform:
     return ColumnTransform(**{**asdict(column), "weight": float(weight)})
-
-
-def _shaped(values: npt.NDArray[np.float64], column: ColumnTransform) -> npt.NDArray[np.float64]:
-    """Fill nulls and apply the transform, in place."""
-    np.copyto(values, column.fill, where=np.isnan(values))
-    if column.transform == "log1p":
-        shaped = np.abs(values)
-        np.log1p(shaped, out=shaped)
-        return np.copysign(shaped, values, out=shaped)
-    return values
 
 
 def _heavy_tailed(values: npt.NDArray[np.float64]) -> bool:

@@ -52,11 +52,14 @@ class Rows:
         Rows of all blocks together.
     blocks : callable
         Gives all rows, one device array a bucket.
+    on_host : callable
+        Gives them in host memory, with the same bits whatever the device.
     """
 
     sample: npt.NDArray[np.float32]
     n_profiles: int
     blocks: Callable[[], Sequence[Any]]
+    on_host: Callable[[], Sequence[npt.NDArray[np.float32]]]
 
 
 def kmeans_clusters(
@@ -90,7 +93,9 @@ def kmeans_clusters(
 def density_clusters(
     config: Config, engine: Engine, rows: Rows, on_pass: Callable[[], None]
 ) -> tuple[Clusters, Sequence[Any]]:
-    """HDBSCAN over all profiles at once, and the blocks it was fitted on.
+    """HDBSCAN over all profiles at once, and the blocks it was fitted on, which are in host memory.
+
+    A profile of the fit is known again by the bytes of its row, so rows are those of the host on every device.
 
     Raises
     ------
@@ -112,10 +117,8 @@ def density_clusters(
         section="cluster.",
     )
     check_fits(rows.n_profiles, rows.sample.shape[1], device=engine.device, density=density)
-    blocks = rows.blocks()
-    fit = fit_density(
-        np.concatenate([engine.device.to_host(block) for block in blocks]), device=engine.device, density=density
-    )
+    blocks = rows.on_host()
+    fit = fit_density(np.concatenate(blocks), device=engine.device, density=density)
     on_pass()
     n, k = rows.n_profiles, len(fit.counts)
     if k < 2:

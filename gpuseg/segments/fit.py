@@ -28,8 +28,8 @@ class Fitted:
     ----------
     model : Model
     warnings : tuple of str
-    rows : dict of bucket file name to device array
-        The matrix that it was fitted on.
+    rows : dict of bucket file name to array
+        The matrix that it was fitted on, as `Model.place` takes it.
     """
 
     model: Model
@@ -83,7 +83,12 @@ def fit_model(
     clusters, blocks = METHODS[config.cluster.method](
         config,
         engine,
-        Rows(transform.apply(sample), n_profiles, lambda: list(engine.executor.map(_Block(engine, transform), files))),
+        Rows(
+            transform.apply(sample),
+            n_profiles,
+            blocks=lambda: list(engine.executor.map(_Block(transform, engine), files)),
+            on_host=lambda: list(engine.executor.map(_Block(transform), files)),
+        ),
         lambda: progress("fit", 1),
     )
     unnamed = Model(
@@ -107,14 +112,16 @@ def fit_model(
 
 @dataclass(frozen=True)
 class _Block:
-    """Matrix rows of one feature file on the device."""
+    """Matrix rows of one feature file, on the engine's device or in host memory."""
 
-    engine: Engine
     transform: MatrixTransform
+    engine: Engine | None = None
 
     def __call__(self, file: Path) -> Any:
         table = read_table(file, self.transform.features)
-        return self.engine.device.asarray(self.transform.apply(table))
+        if self.engine is None:
+            return self.transform.apply(table)
+        return self.engine.device.matrix(table, self.transform.plan)
 
 
 def _fit_matrix(

@@ -146,18 +146,19 @@ class Model:
         features : Arrow table
             Every feature of the matrix.
         engine : Engine
-        rows : device array, shape (n_profiles, n_features), optional
-            The matrix of these features, where it is at hand.
+        rows : array, shape (n_profiles, n_features), optional
+            The matrix of these features, where it is at hand: on the device, or for hdbscan in host memory.
 
         Returns
         -------
         Placement
         """
         if self.neighbourhood is not None:
-            at_hand = self.transform.apply(features) if rows is None else engine.device.to_host(rows)
+            # The fitted rows are found by their bytes, which are the host's.
+            at_hand = self.transform.apply(features) if rows is None else rows
             return self._placed_beside(self.neighbourhood, at_hand, engine)
         if rows is None:
-            rows = engine.device.asarray(self.transform.apply(features))
+            rows = engine.device.matrix(features, self.transform.plan)
         found = engine.device.assign_accumulate(rows, engine.device.asarray(self.centers), want_labels=True)
         nearest, second = (engine.device.to_host(a).astype(np.float64) for a in (found.nearest, found.second))
         distance = np.sqrt(nearest)

@@ -17,7 +17,8 @@ from gpuseg.engine.cpu.lloyd import lloyd_pass
 from gpuseg.engine.cpu.memory import free_bytes
 from gpuseg.engine.cpu.reading import read_chunks
 from gpuseg.engine.expression import Expression
-from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, Batch, LloydPass, ReadPlan
+from gpuseg.engine.matrix import matrix_rows
+from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, Batch, LloydPass, MatrixPlan, ReadPlan
 from gpuseg.vocabulary import KINDS
 
 
@@ -69,6 +70,10 @@ class CpuDevice:
     def hash_ids(self, ids: Any, seed: int) -> npt.NDArray[np.uint64]:
         """uint64 XXH64 of each profile id."""
         return hash_ids(ids, seed)
+
+    def matrix(self, table: pa.Table, plan: MatrixPlan) -> npt.NDArray[np.float32]:
+        """Matrix of feature columns, shape (n_rows, n_columns), C-ordered."""
+        return matrix_rows(table, plan)
 
     def asarray(self, array: Any) -> npt.NDArray[Any]:
         """C-ordered NumPy array."""

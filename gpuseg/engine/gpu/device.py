@@ -22,9 +22,10 @@ from gpuseg.engine.gpu.evaluate import evaluate_on_device
 from gpuseg.engine.gpu.hashing import hash_int64
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd import lloyd_pass
+from gpuseg.engine.gpu.matrix import matrix_on_device
 from gpuseg.engine.gpu.memory import fitting, halving, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
-from gpuseg.engine.program import Batch, LloydPass, ReadPlan
+from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
 from gpuseg.vocabulary import KINDS
 
 _BYTES_PER_VALUE = 8
@@ -146,6 +147,17 @@ class GpuDevice:
         if isinstance(ids, pa.Array):
             return self._libraries.cupy.asarray(hash_ids(ids, seed))
         return hash_int64(ids, seed)
+
+    def matrix(self, table: pa.Table, plan: MatrixPlan) -> Any:
+        """Matrix of feature columns, shape (n_rows, n_columns), C-ordered array of the device.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If it does not fit.
+        """
+        with self._turn:
+            return matrix_on_device(self._libraries, table, plan)
 
     def asarray(self, array: Any) -> Any:
         """C-ordered array of the device.
