@@ -13,6 +13,7 @@
     │   ├── DeviceUnavailableError     4  device-unavailable
     │   ├── UnsupportedOnDeviceError   4  unsupported-on-device
     │   └── DeviceMemoryError          4  device-memory
+    ├── SourceUnavailableError         4  source-unavailable
     ├── IntegrityError                 5  integrity
     ├── WorkspaceError                 4  workspace
     └── GateFailed                     1  gate-failed
@@ -95,8 +96,15 @@ class DeviceMemoryError(EngineError):
     code = "device-memory"
 
 
+class SourceUnavailableError(GpusegError):
+    """The place where data lies gives no answer, breaks off or asks to wait; the data may be in order."""
+
+    exit_code = 4
+    code = "source-unavailable"
+
+
 class IntegrityError(GpusegError):
-    """A stored file is not the one that was committed, or is not to be trusted."""
+    """A stored file is not the one that was committed, or is not to be trusted; or data changed while it was read."""
 
     exit_code = 5
     code = "integrity"

@@ -49,6 +49,7 @@ LEVELS = [
         "engine.matrix",
         "engine.capabilities",
         "engine.opening",
+        "engine.places",
         "engine.profiles",
         "engine.spill",
         "engine.survey",

@@ -7,7 +7,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gpuseg.engine.opening import opened, readable, refuse_other_format
+from gpuseg.engine.opening import Access, opened, readable, refuse_other_format
 from gpuseg.errors import SchemaError
 
 _FILE = b"ARROW1"
@@ -23,7 +23,7 @@ def ipc_schema(path: str, source: str) -> pa.Schema:
     SchemaError
         If it is neither.
     """
-    with _reader(path, source, None) as (reader, _):
+    with _reader(path, source, None, "parts") as (reader, _):
         return reader.schema
 
 
@@ -38,7 +38,7 @@ def ipc_batches(path: str, source: str, columns: Sequence[str]) -> Iterator[pa.R
     schema = ipc_schema(path, source)
     wanted = [place for place, name in enumerate(schema.names) if name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
-    with _reader(path, source, options) as (reader, stream):
+    with _reader(path, source, options, "stream") as (reader, stream):
         if stream is None:
             for number in range(reader.num_record_batches):
                 yield _sound(reader.get_batch(number))
@@ -76,8 +76,10 @@ class _Stream:
 
 
 @contextmanager
-def _reader(path: str, source: str, options: pa.ipc.IpcReadOptions | None) -> Iterator[tuple[Any, _Stream | None]]:
-    with readable(path, "Arrow", source), opened(path) as handle:
+def _reader(
+    path: str, source: str, options: pa.ipc.IpcReadOptions | None, access: Access
+) -> Iterator[tuple[Any, _Stream | None]]:
+    with readable(path, "Arrow", source), opened(path, access) as handle:
         start = handle.read(8)
         handle.seek(0)
         if not start:

@@ -18,7 +18,7 @@ def csv_header(path: str, source: str) -> list[str]:
     SchemaError
         If the file is empty, is not comma-separated text, or names a column twice.
     """
-    with readable(path, "CSV", source), opened(path) as handle:
+    with readable(path, "CSV", source), opened(path, "start") as handle:
         start = handle.read(START_BYTES)
         refuse_other_format(start, "CSV", path, source)
         if start.removeprefix(b"\xef\xbb\xbf").lstrip().startswith((b'{"', b"[{")):

@@ -81,7 +81,7 @@ def plain_type(kind: pa.DataType) -> pa.DataType:
 
 
 def _parquet_schema(path: str, source: str) -> pa.Schema:
-    with readable(path, "Parquet", source), opened(path) as handle:
+    with readable(path, "Parquet", source), opened(path, "parts") as handle:
         refuse_other_format(handle.read(START_BYTES), "Parquet", path, source)
         handle.seek(0)
         return pq.read_schema(handle)

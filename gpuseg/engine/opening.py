@@ -1,17 +1,21 @@
 """Opens data files and says in one line what is wrong with one, without quoting a value of it."""
 
 import gzip
+import os
 import re
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import unquote
 
 import fsspec
 import pyarrow as pa
 
+from gpuseg.engine.places import is_remote, place_error
 from gpuseg.errors import GpusegError, SchemaError
+
+Access = Literal["start", "parts", "stream"]
 
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, zlib.error, ValueError)
 _MAGIC = {
@@ -23,6 +27,16 @@ _MAGIC = {
     b"BZh": ("packed with bzip2", "; unpack it, or pack it with gzip"),
     b"PK\x03\x04": ("a zip archive", "; unpack it, or pack it with gzip"),
 }
+_CACHES: dict[Access, dict[str, Any]] = {
+    "start": {"block_size": 64 << 10, "cache_type": "readahead"},
+    # A block that holds a small file whole, so that its head, footer and columns come in one request.
+    "parts": {"block_size": 256 << 10, "cache_type": "readahead"},
+    # The next block is fetched while one is read.
+    "stream": {"block_size": 8 << 20, "cache_type": "background", "cache_options": {"maxblocks": 4}},
+}
+# botocore waits a minute for a host, and s3fs tries five times what botocore tried five times.
+_S3_LIMITS = {"connect_timeout": 10, "retries": {"mode": "standard", "total_max_attempts": 3}}
+_S3_OWN = ("AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE")
 START_BYTES = max(len(magic) for magic in _MAGIC)
 _FOLDER = re.compile(r"([^=/]+)=([^/]*)")
 _NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -57,11 +71,36 @@ def folder_values(path: str) -> dict[str, str | None]:
     return found
 
 
+def file_system(url: str) -> tuple[Any, str]:
+    """The fsspec file system of a path or URL, with few and bounded retries, and the path in it.
+
+    Raises
+    ------
+    ImportError
+        If the package of the file system is not installed.
+    ValueError
+        If there is no such file system.
+    """
+    options: dict[str, Any] = {}
+    own = "config_kwargs" in fsspec.config.conf.get("s3", {}) or any(name in os.environ for name in _S3_OWN)
+    if url.startswith(("s3://", "s3a://")) and not own:
+        options["config_kwargs"] = _S3_LIMITS
+    found: tuple[Any, str] = fsspec.core.url_to_fs(url, **options)
+    return found
+
+
 @contextmanager
-def opened(path: str) -> Iterator[Any]:
-    """Open a path or URL for reading; gzip is recognised by its first bytes, whatever the name."""
-    # Arrow reads local files without coming back to Python for every block.
-    with pa.OSFile(path) if "://" not in path else fsspec.open(path, "rb") as raw:
+def opened(path: str, access: Access = "stream") -> Iterator[Any]:
+    """Open a path or URL for reading; gzip is recognised by its first bytes, whatever the name.
+
+    Parameters
+    ----------
+    path : str
+    access : {"start", "parts", "stream"}
+        What of a file elsewhere will be read: its first bytes, some of its parts, or all of it in order. At most
+        32 MiB of it are held in memory.
+    """
+    with _raw(path, access) as raw:
         magic = raw.read(2)
         raw.seek(0)
         if magic == b"\x1f\x8b":
@@ -69,6 +108,14 @@ def opened(path: str) -> Iterator[Any]:
                 yield unpacked
         else:
             yield raw
+
+
+def _raw(path: str, access: Access) -> Any:
+    if not is_remote(path):
+        # Arrow reads local files without coming back to Python for every block.
+        return pa.OSFile(path)
+    system, inside = file_system(path)
+    return system.open(inside, "rb", **_CACHES[access])
 
 
 @contextmanager
@@ -80,15 +127,17 @@ def readable(path: str, what: str, source: str) -> Iterator[None]:
         raise
     except UnicodeDecodeError:
         raise SchemaError(f"{source}: {path}: not UTF-8 text; convert the file to UTF-8") from None
-    except _READ_ERRORS as error:
+    except Exception as error:
+        if (outside := place_error(error, path, source, found=True)) is not None:
+            raise outside from None
+        if not isinstance(error, _READ_ERRORS):
+            raise
         raise SchemaError(f"{source}: {path}: not readable as {what}: {_safe_reason(error)}") from None
 
 
 def _safe_reason(error: BaseException) -> str:
     """Only reasons known to hold no cell of the file are passed on."""
     text = str(error).lower()
-    if isinstance(error, FileNotFoundError):
-        return "no such file"
     if isinstance(error, PermissionError):
         return "permission denied"
     for sign, reason in _REASONS.items():
@@ -108,5 +157,6 @@ _REASONS = {
     "end-of-stream": "its compressed data ends early (truncated?)",
     "crc check failed": "its compressed data fails its checksum",
     "checksum": "a page fails its checksum",
+    "cannot seek": "its server gives files only whole; download it",
     "straddling object": "a row is longer than a block (an unclosed quote?)",
 }

@@ -1,16 +1,19 @@
 """Finds the files of a source: a path, a glob or an fsspec URL."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import fsspec
 from fsspec.registry import known_implementations
+from fsspec.utils import glob_translate
 
 from gpuseg.config import is_glob
 from gpuseg.config_sources import SourceSection
-from gpuseg.errors import ConfigError, EmptyDataError, SchemaError
+from gpuseg.engine.opening import file_system
+from gpuseg.engine.places import place_error
+from gpuseg.errors import ConfigError, EmptyDataError, IntegrityError, SchemaError
 
 FileFormat = Literal["parquet", "csv", "jsonl", "arrow"]
 
@@ -29,19 +32,26 @@ class Located:
 
     Parameters
     ----------
+    source : SourceSection
     files : tuple of str
         Paths or URLs in ascending order.
     format : {"parquet", "csv", "jsonl", "arrow"}
     n_bytes : int
         Their size as stored.
-    fingerprint : str
-        Names, sizes and modification marks; equal while no file was changed.
+    marks : tuple of str
+        Size and modification mark of each file; equal while it was not changed.
     """
 
+    source: SourceSection
     files: tuple[str, ...]
     format: FileFormat
     n_bytes: int
-    fingerprint: str
+    marks: tuple[str, ...]
+
+    @property
+    def fingerprint(self) -> str:
+        """Names, sizes and modification marks; equal while no file was changed."""
+        return "\n".join(f"{file}:{mark}" for file, mark in zip(self.files, self.marks, strict=True))
 
 
 def locate(source: SourceSection) -> Located:
@@ -52,38 +62,102 @@ def locate(source: SourceSection) -> Located:
     EmptyDataError
         If nothing matches.
     SchemaError
-        If the format cannot be told, or the place cannot be reached.
+        If the format cannot be told, or the place may not be looked at.
+    SourceUnavailableError
+        If the place gives no answer.
     ConfigError
         If the package for this kind of URL is not installed.
     """
     uri = source.uri or ""
-    try:
-        system, _ = fsspec.core.url_to_fs(uri)
-        whole = not is_glob(uri) or system.exists(uri)
-        matched = [_plain(system, uri)] if whole else system.expand_path(uri, recursive=False)
-        infos = [system.info(path) for path in sorted(matched)]
-    except FileNotFoundError:
-        raise EmptyDataError(f"{source.name}: no file matches {uri!r}{_hint(uri)}") from None
-    except ImportError as error:
-        raise ConfigError(f"sources.{source.name}.uri: {uri!r} needs {_missing_package(uri, error)}") from None
-    except ValueError as error:
-        raise SchemaError(f"{source.name}: cannot open {uri!r}: {error}") from None
-    except OSError as error:
-        raise SchemaError(f"{source.name}: cannot open {uri!r}: {type(error).__name__}") from None
-    infos = [info for info in infos if info["type"] == "file"]
+    system, infos = _listing(source.name, uri)
+    infos = sorted((info for info in infos if info["type"] == "file"), key=lambda info: str(info["name"]))
     if not infos:
         raise EmptyDataError(f"{source.name}: no file matches {uri!r}{_hint(uri)}")
     files = tuple(system.unstrip_protocol(info["name"]).removeprefix("file://") for info in infos)
-    marks = [f"{name}:{info['size']}:{_mark(info)}" for name, info in zip(files, infos, strict=True)]
+    marks = tuple(f"{info['size']}:{_mark(info)}" for info in infos)
     file_format = source.format if source.format != "auto" else _format_of(source.name, files)
-    return Located(files, file_format, sum(int(info["size"] or 0) for info in infos), "\n".join(marks))
+    return Located(source, files, file_format, sum(int(info["size"] or 0) for info in infos), marks)
 
 
-def _plain(system: Any, uri: str) -> str:
-    path: str = system._strip_protocol(uri)
-    if system.isdir(path):
-        raise SchemaError(f"{uri!r} is a folder; name its files, such as {uri.rstrip('/')}/*.parquet")
-    return path
+def check_unchanged(located: Iterable[Located]) -> None:
+    """Look again for the files of sources that were read.
+
+    Raises
+    ------
+    IntegrityError
+        If a file was replaced or removed since, or another one matches; names the first.
+    SourceUnavailableError
+        If the place gives no answer.
+    """
+    for before in located:
+        name, then = before.source.name, dict(zip(before.files, before.marks, strict=True))
+        try:
+            again = locate(before.source)
+        except EmptyDataError:
+            raise IntegrityError(f"{name}: {before.files[0]} vanished while it was read; run again") from None
+        now = dict(zip(again.files, again.marks, strict=True))
+        for file in sorted(then | now):
+            if then.get(file) != now.get(file):
+                what = "vanished" if file not in now else "changed" if file in then else "appeared"
+                while_read = "while it was read" if file in then else "while the others were read"
+                raise IntegrityError(f"{name}: {file} {what} {while_read}; run again")
+
+
+def _listing(source: str, uri: str) -> tuple[Any, list[dict[str, Any]]]:
+    """The file system of a `uri`, and what fsspec knows of all that matches it."""
+    try:
+        system, path = file_system(uri)
+        # What an earlier listing found may have changed since.
+        system.invalidate_cache()
+        if is_glob(uri) and not system.exists(path):
+            return system, [_followed(system, info, source) for info in _matches(system, path)]
+        info = system.info(path)
+    except FileNotFoundError:
+        return None, []
+    except ImportError as error:
+        raise ConfigError(f"sources.{source}.uri: {uri!r} needs {_missing_package(uri, error)}") from None
+    except ValueError as error:
+        raise SchemaError(f"{source}: cannot open {uri!r}: {error}") from None
+    except Exception as error:
+        if (outside := place_error(error, uri, source, found=False)) is not None:
+            raise outside from None
+        if not isinstance(error, OSError):
+            raise
+        raise SchemaError(f"{source}: cannot open {uri!r}: {type(error).__name__}") from None
+    if info["type"] == "directory":
+        raise SchemaError(f"{source}: {uri!r} is a folder; name its files, such as {uri.rstrip('/')}/*.parquet")
+    return system, [info]
+
+
+def _matches(system: Any, pattern: str) -> list[dict[str, Any]]:
+    """What matches a pattern; fsspec's own `glob` leaves out folders that it could not list, without a word."""
+    parts = pattern.split("/")
+    fixed = next(place for place, part in enumerate(parts) if is_glob(part))
+    deep = next((place for place, part in enumerate(parts) if "**" in part), len(parts))
+    whole = re.compile(glob_translate(pattern))
+    folders, found, level = ["/".join(parts[:fixed])], [], fixed
+    while folders:
+        level += 1
+        infos = [info for folder in folders for info in system.ls(folder, detail=True) if info["name"] != folder]
+        found += [info for info in infos if whole.match(info["name"])]
+        fits = re.compile(glob_translate("/".join(parts[:level]))) if level <= deep else None
+        folders = [
+            info["name"]
+            for info in infos
+            if info["type"] == "directory" and (fits is None or (level < len(parts) and fits.match(info["name"])))
+        ]
+    return found
+
+
+def _followed(system: Any, info: dict[str, Any], source: str) -> dict[str, Any]:
+    """What a link leads to; a listing only tells that it is one."""
+    if info["type"] in ("file", "directory"):
+        return info
+    try:
+        followed: dict[str, Any] = system.info(info["name"])
+    except FileNotFoundError:
+        raise SchemaError(f"{source}: {info['name']}: a link that leads nowhere") from None
+    return followed
 
 
 def _missing_package(uri: str, error: ImportError) -> str:
@@ -109,7 +183,7 @@ def _mark(info: dict[str, Any]) -> str:
     """When a file was changed; of a local one also when its inode was, which no tool that copies times can set."""
     if "created" in info and "ino" in info:
         return f"{info.get('mtime')}:{info['created']}:{info['ino']}"
-    for key in ("mtime", "ETag", "etag", "LastModified", "last_modified", "updated", "md5Hash"):
+    for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "md5Hash", "created"):
         if info.get(key) is not None:
             return str(info[key])
     return ""

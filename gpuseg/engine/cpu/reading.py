@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +14,8 @@ from gpuseg.engine.cpu.json_reading import json_tables
 from gpuseg.engine.cpu.raw_columns import plain_column
 from gpuseg.engine.file_schemas import file_schema, plain_type
 from gpuseg.engine.opening import folder_values, opened, readable
+from gpuseg.engine.parquet_parts import fetch_plan
+from gpuseg.engine.places import is_remote
 from gpuseg.engine.program import WRONG_COLUMN, WRONG_REASON, ReadPlan
 from gpuseg.errors import SchemaError
 
@@ -95,13 +98,16 @@ def _column(table: pa.Table, name: str, folders: Mapping[str, str | None]) -> pa
 
 
 def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.Table]:
-    with readable(file, "Parquet", plan.source), opened(file) as handle:
+    with readable(file, "Parquet", plan.source), opened(file, "parts") as handle:
         metadata = pq.read_metadata(handle)
         there = [name for name in physical if name in metadata.schema.to_arrow_schema().names]
         dictionary = [plan.columns["category"]] if "category" in plan.columns and plan.kind != "crm" else []
-        reader = pq.ParquetFile(handle, metadata=metadata, read_dictionary=[n for n in dictionary if n in there])
-        for batch in reader.iter_batches(batch_size=plan.chunk_rows, columns=there):
-            yield pa.Table.from_batches([batch])
+        options = {"metadata": metadata, "read_dictionary": [name for name in dictionary if name in there]}
+        everything: list[tuple[list[int], dict[str, Any]]] = [(list(range(metadata.num_row_groups)), {})]
+        for groups, fetching in fetch_plan(metadata, there) if is_remote(file) else everything:
+            reader = pq.ParquetFile(handle, **options, **fetching)
+            for batch in reader.iter_batches(batch_size=plan.chunk_rows, row_groups=groups, columns=there):
+                yield pa.Table.from_batches([batch])
 
 
 def _types_of_nothing(plan: ReadPlan) -> dict[str, pa.DataType]:
