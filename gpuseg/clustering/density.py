@@ -13,7 +13,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuseg.clustering.kmeans import canonical_order
-from gpuseg.clustering.neighbourhood import LEAST_SAMPLES, Neighbourhood, core_distances, nearest_member, row_keys
+from gpuseg.clustering.nearest import row_keys
+from gpuseg.clustering.neighbourhood import LEAST_SAMPLES, Neighbourhood, core_distances, nearest_member
 from gpuseg.engine.base import Device
 from gpuseg.engine.capabilities import capability
 from gpuseg.errors import ConfigError, DeviceMemoryError, UnsupportedOnDeviceError

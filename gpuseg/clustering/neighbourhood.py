@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.clustering.nearest import NearestRows, as_keys, row_distances, row_keys
 from gpuseg.engine.base import Device
 from gpuseg.vocabulary import NO_SEGMENT
 
@@ -69,7 +70,7 @@ class Neighbourhood:
             distance over their mutual reachability distance.
         """
         rows = np.ascontiguousarray(rows, self.rows.dtype)
-        mine, keys = _as_keys(self.rows), row_keys(rows)
+        mine, keys = as_keys(self.rows), row_keys(rows)
         at = np.minimum(np.searchsorted(mine, keys), len(mine) - 1)
         labels, strengths = self.labels[at].copy(), self.strengths[at].copy()
         new = np.flatnonzero(mine[at] != keys)
@@ -82,24 +83,19 @@ class Neighbourhood:
         dense = self.strengths > 0
         if not dense.any():
             return labels, strengths
-        wanted = min(2 * self.min_samples, len(self.rows))
-        search = device.estimator("neighbors", n_neighbors=wanted).fit(device.asarray(self.rows))
+        search = NearestRows(self.rows, device)
         for start in range(0, len(rows), _CHUNK_ROWS):
             part = slice(start, start + _CHUNK_ROWS)
-            near = _neighbours(search, rows[part], wanted, device)
-            labels[part], strengths[part] = self._nearest_cluster(rows[part], near, dense)
+            near, gaps = search.nearest(rows[part], min(2 * self.min_samples, len(self.rows)))
+            labels[part], strengths[part] = self._nearest_cluster(near, gaps, dense)
         lost = labels < 0
         if self.takes_noise and lost.any():
             labels[lost] = self.labels[dense][nearest_member(rows[lost], self.rows[dense], device=device)]
         return labels, strengths
 
     def _nearest_cluster(
-        self, rows: npt.NDArray[Any], near: npt.NDArray[np.int64], dense: npt.NDArray[np.bool_]
+        self, near: npt.NDArray[np.int64], gaps: npt.NDArray[np.float64], dense: npt.NDArray[np.bool_]
     ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float64]]:
-        gaps = np.stack([row_distances(rows, self.rows[column]) for column in near.T], axis=1)
-        # Libraries find neighbours by rounded distances, which may put two of them in the wrong order.
-        order = gaps.argsort(axis=1, kind="stable")
-        gaps, near = np.take_along_axis(gaps, order, axis=1), np.take_along_axis(near, order, axis=1)
         # A new row is the first of its own neighbours.
         own = gaps[:, self.min_samples - 2 : self.min_samples - 1]
         reachable = np.maximum(np.maximum(gaps, self.cores[near]), own)
@@ -117,38 +113,18 @@ class Neighbourhood:
         )
 
 
-def row_keys(rows: npt.NDArray[Any]) -> npt.NDArray[np.void]:
-    """Bytes of each row, which can be sorted, searched and compared; minus zero is zero."""
-    return _as_keys(np.ascontiguousarray(rows + rows.dtype.type(0)))
-
-
-def _as_keys(rows: npt.NDArray[Any]) -> npt.NDArray[np.void]:
-    return rows.view(np.dtype((np.void, rows.dtype.itemsize * rows.shape[1])))[:, 0]
-
-
 def core_distances(rows: npt.NDArray[Any], *, min_samples: int, device: Device) -> npt.NDArray[np.float64]:
     """Distance of each row to its `min_samples`-th nearest row, itself counted, shape (n_rows,)."""
-    search = device.estimator("neighbors", n_neighbors=min_samples).fit(device.asarray(rows))
-    parts = []
-    for start in range(0, len(rows), _CHUNK_ROWS):
-        part = rows[start : start + _CHUNK_ROWS]
-        last = _neighbours(search, part, min_samples, device)[:, -1]
-        parts.append(row_distances(part, rows[last]))
-    return np.concatenate(parts)
+    search = NearestRows(rows, device)
+    starts = range(0, len(rows), _CHUNK_ROWS)
+    return np.concatenate([search.nearest(rows[at : at + _CHUNK_ROWS], min_samples)[1][:, -1] for at in starts])
 
 
 def nearest_member(rows: npt.NDArray[Any], members: npt.NDArray[Any], *, device: Device) -> npt.NDArray[np.int64]:
-    """Position of the member nearest to each row, shape (n_rows,)."""
-    search = device.estimator("neighbors", n_neighbors=1).fit(device.asarray(members))
+    """Position of the member nearest to each row, the first of equally near ones, shape (n_rows,)."""
+    search = NearestRows(members, device)
     starts = range(0, len(rows), _CHUNK_ROWS)
-    return np.concatenate([_neighbours(search, rows[at : at + _CHUNK_ROWS], 1, device)[:, 0] for at in starts])
-
-
-def _neighbours(search: Any, rows: npt.NDArray[Any], n: int, device: Device) -> npt.NDArray[np.int64]:
-    """Positions of the n nearest fitted rows, nearest first, shape (n_rows, n)."""
-    _, places = search.kneighbors(device.asarray(rows), n_neighbors=n)
-    found: npt.NDArray[np.int64] = device.to_host(places).astype(np.int64).reshape(len(rows), n)
-    return found
+    return np.concatenate([search.nearest(rows[at : at + _CHUNK_ROWS], 1)[0][:, 0] for at in starts])
 
 
 def inertia_of(rows: npt.NDArray[Any], labels: npt.NDArray[np.int32], centers: npt.NDArray[Any]) -> float:
@@ -156,12 +132,3 @@ def inertia_of(rows: npt.NDArray[Any], labels: npt.NDArray[np.int32], centers: n
     inside = labels >= 0
     gaps = row_distances(rows[inside], centers[labels[inside]])
     return float((gaps * gaps).sum())
-
-
-def row_distances(rows: npt.NDArray[Any], others: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
-    """Euclidean distances, row by row, column by column: those of libraries depend on threads and device."""
-    total = np.zeros(len(rows))
-    for one, two in zip(rows.T, others.T, strict=True):
-        gap = one.astype(np.float64) - two
-        total += gap * gap
-    return np.sqrt(total)

@@ -9,7 +9,8 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.clustering.neighbourhood import Neighbourhood, row_distances
+from gpuseg.clustering.nearest import row_distances
+from gpuseg.clustering.neighbourhood import Neighbourhood
 from gpuseg.engine import Engine, open_engine
 from gpuseg.engine.arrow import as_arrow
 from gpuseg.errors import IntegrityError, SchemaError

@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 
 from gpuseg.clustering.density import Density, check_fits, fit_density, resolved_density
-from gpuseg.clustering.neighbourhood import row_keys
+from gpuseg.clustering.nearest import row_keys
 from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.errors import ConfigError, DeviceMemoryError, UnsupportedOnDeviceError
 

@@ -5,7 +5,8 @@ import pytest
 from sklearn.datasets import load_digits, make_circles, make_moons
 
 from gpuseg.clustering.density import Density, fit_density
-from gpuseg.clustering.neighbourhood import core_distances, row_keys
+from gpuseg.clustering.nearest import row_keys
+from gpuseg.clustering.neighbourhood import core_distances
 
 
 def fitted(rows, device, noise="keep"):
