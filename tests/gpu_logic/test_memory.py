@@ -31,6 +31,11 @@ def device():
     return GpuDevice(LIBRARIES)
 
 
+@pytest.fixture(autouse=True)
+def _no_pool_is_left(monkeypatch):
+    monkeypatch.setattr(memory, "_POOL", [])
+
+
 class Small:
     """A function that has memory for a few items at a time."""
 
@@ -162,29 +167,70 @@ def test_sums_near_the_end_of_int64_are_the_processors_to_judge(device):
         assert results[0] == results[1]
 
 
+COUNTER = "StatisticsResourceAdaptor"
+
+
+def chain():
+    """The resource that was set last, and those above it."""
+    found = list(CURRENT)
+    while found[-1].above:
+        found.append(found[-1].above[0])
+    return found
+
+
 @pytest.mark.parametrize(
     ("settings", "kinds"),
     [
-        ({}, ["CudaAsyncMemoryResource"]),
-        ({"pool": "async", "pool_bytes": 2**30}, ["CudaAsyncMemoryResource"]),
-        ({"pool": "pool", "pool_bytes": 2**30, "spill": False}, ["PoolMemoryResource", "CudaMemoryResource"]),
+        ({}, [COUNTER, "CudaAsyncMemoryResource"]),
+        ({"pool": "async", "pool_bytes": 2**30}, [COUNTER, "CudaAsyncMemoryResource"]),
+        ({"pool": "pool", "pool_bytes": 2**30, "spill": False}, [COUNTER, "PoolMemoryResource", "CudaMemoryResource"]),
         ({"pool": "none"}, ["CudaMemoryResource"]),
     ],
     ids=str,
 )
 def test_allocators(settings, kinds):
     memory.apply(LIBRARIES, MemorySection(**settings))
-    (resource,) = CURRENT
-    found = [resource, *resource.above]
+    found = chain()
     assert [type(each).__name__ for each in found] == kinds
-    assert resource.settings.get("initial_pool_size") == settings.get("pool_bytes")
+    assert {each.settings.get("initial_pool_size") for each in found} - {None} == set(
+        [settings["pool_bytes"]] if "pool_bytes" in settings else []
+    )
     assert OPTIONS["spill"] is settings.get("spill", True)
 
 
 def test_the_size_of_a_pool_is_a_multiple_that_rmm_takes():
     memory.apply(LIBRARIES, MemorySection(pool="pool", pool_bytes=1_000_000_001))
-    (resource,) = CURRENT
-    assert resource.settings["initial_pool_size"] == 1_000_000_000
+    assert chain()[1].settings["initial_pool_size"] == 1_000_000_000
+
+
+GIB = 1 << 30
+
+
+@pytest.mark.parametrize(
+    ("settings", "first", "later"),
+    [
+        ({"pool": "none"}, 0, [0, 0, 0]),
+        # Half of what is free is taken at first.
+        ({"pool": "pool"}, 30 * GIB, [26 * GIB, 0, 37 * GIB]),
+        ({"pool": "pool", "pool_bytes": 2 * GIB}, 2 * GIB, [0, 0, 37 * GIB]),
+        # The driver's pool tells no size, and holds no less than was ever in use.
+        ({"pool": "async"}, 0, [0, 0, 37 * GIB]),
+        ({"pool": "async", "pool_bytes": 6 * GIB}, 6 * GIB, [2 * GIB, 0, 37 * GIB]),
+    ],
+    ids=str,
+)
+def test_what_lies_unused_in_the_pool_is_free(settings, first, later):
+    memory.apply(LIBRARIES, MemorySection(**settings))
+    device = GpuDevice(LIBRARIES)
+    assert device.free_bytes() == 60 * GIB + first
+    for change, unused in zip((4, 36, -37), later, strict=True):
+        for resource in chain():
+            resource.taken(change * GIB)
+        assert device.free_bytes() == 60 * GIB + unused
+    with pytest.raises(DeviceMemoryError, match=f"{60 * GIB + later[-1]:,} of {80 * GIB:,} free"):
+        list(memory.halving(Small(0), 3, libraries=LIBRARIES, what="rows", unit_bytes=8))
+    memory.apply(LIBRARIES, MemorySection(pool="none"))
+    assert device.free_bytes() == 60 * GIB
 
 
 def test_the_first_settings_of_a_process_hold(monkeypatch, caplog):

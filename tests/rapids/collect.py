@@ -42,6 +42,11 @@ OWNERS = (
     "cuml.neighbors.NearestNeighbors",
     "rmm",
     "rmm.mr",
+    "rmm.mr.CudaAsyncMemoryResource",
+    "rmm.mr.CudaMemoryResource",
+    "rmm.mr.ManagedMemoryResource",
+    "rmm.mr.PoolMemoryResource",
+    "rmm.mr.StatisticsResourceAdaptor",
     "rmm.allocators",
     "rmm.allocators.cupy",
 )

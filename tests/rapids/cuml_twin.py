@@ -83,10 +83,46 @@ def cuml_module() -> types.SimpleNamespace:
 
 
 class Resource:
-    """Any memory resource of RMM; it only remembers how it was made."""
+    """Any memory resource of RMM; it remembers how it was made and what is in use."""
 
     def __init__(self, *above: Any, **settings: Any) -> None:
         self.above, self.settings = above, settings
+        self.current_bytes = self.peak_bytes = 0
+
+    def taken(self, n_bytes: int) -> None:
+        """As if so many bytes more, or less, were in use."""
+        self.current_bytes += n_bytes
+        self.peak_bytes = max(self.peak_bytes, self.current_bytes)
+
+
+POOL_BYTES = 30 << 30
+"""RMM takes half of what is free where it is told no size."""
+
+
+class PoolMemoryResource(Resource):
+    """RMM's own pool, which grows where more is in use and never shrinks."""
+
+    def pool_size(self) -> int:
+        """Bytes held, free ones among them."""
+        first: int = self.settings.get("initial_pool_size") or POOL_BYTES
+        return max(first, self.peak_bytes)
+
+
+class StatisticsResourceAdaptor(Resource):
+    """Counts what goes through it."""
+
+    @property
+    def allocation_counts(self) -> types.SimpleNamespace:
+        """As `rmm.statistics.Statistics`."""
+        return types.SimpleNamespace(current_bytes=self.current_bytes, peak_bytes=self.peak_bytes)
+
+
+_PLAIN = ("CudaMemoryResource", "CudaAsyncMemoryResource", "ManagedMemoryResource")
+RESOURCES: dict[str, Any] = {
+    **{name: type(name, (Resource,), {}) for name in _PLAIN},
+    **{made.__name__: made for made in (PoolMemoryResource, StatisticsResourceAdaptor)},
+}
+CUML_TYPES |= {made: f"rmm.mr.{name}" for name, made in RESOURCES.items()}
 
 
 CURRENT: list[Any] = []
@@ -99,10 +135,8 @@ def rmm_module() -> types.SimpleNamespace:
     def set_current_device_resource(mr: Any) -> None:
         CURRENT[:] = [mr]
 
-    names = ("CudaMemoryResource", "CudaAsyncMemoryResource", "PoolMemoryResource", "ManagedMemoryResource")
-    resources = {name: type(name, (Resource,), {}) for name in names}
     return types.SimpleNamespace(
-        mr=types.SimpleNamespace(**resources, set_current_device_resource=set_current_device_resource),
+        mr=types.SimpleNamespace(**RESOURCES, set_current_device_resource=set_current_device_resource),
         allocators=types.SimpleNamespace(cupy=types.SimpleNamespace(rmm_cupy_allocator=lambda nbytes: None)),
         reinitialize=lambda **_: None,
     )

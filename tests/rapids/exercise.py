@@ -229,6 +229,7 @@ def _memory(libraries: Libraries) -> None:
     """Every pool, and memory that ends."""
     for pool in ("none", "pool", "async"):
         apply(libraries, MemorySection(pool=pool, pool_bytes=1 << 20 if pool == "pool" else None))  # type: ignore[arg-type]
+        GpuDevice(libraries).free_bytes()
     with patch("gpuseg.engine.gpu.memory._SET_UP", []):
         for spill in (True, False):
             GpuDevice(libraries, memory=MemorySection(spill=spill))

@@ -38,6 +38,12 @@ def test_the_libraries_load():
     assert callable(libraries.rmm.allocators.cupy.rmm_cupy_allocator)
 
 
+def test_what_counts_the_use_of_a_pool():
+    from rmm.statistics import Statistics
+
+    assert {"current_bytes", "peak_bytes"} <= set(Statistics.__dataclass_fields__)
+
+
 PARAMETERS = {
     "kmeans": ({"n_segments": 3, "seed": 7}, {"n_clusters": 3, "random_state": 7, "n_init": 1}),
     "hdbscan": ({"min_cluster_size": 30, "min_samples": 10}, {"min_cluster_size": 30, "min_samples": 9}),

@@ -11,7 +11,8 @@ import pyarrow as pa
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.capabilities import capability, library_parameters
-from gpuseg.engine.cpu.aggregate import aggregate_events, attribute_rows
+from gpuseg.engine.cpu.aggregate import aggregate_events
+from gpuseg.engine.cpu.attribute_rows import attribute_rows
 from gpuseg.engine.cpu.canonical import canonical_columns
 from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.engine.cpu.hashing import hash_ids
@@ -23,7 +24,7 @@ from gpuseg.engine.gpu.hashing import hash_int64
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd import lloyd_pass
 from gpuseg.engine.gpu.matrix import matrix_on_device
-from gpuseg.engine.gpu.memory import fitting, halving, set_up
+from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
 from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
 from gpuseg.vocabulary import KINDS
@@ -197,9 +198,8 @@ class GpuDevice:
         return found(**library_parameters(row, parameters, what=f"{name} on {self.name}"))
 
     def free_bytes(self) -> int:
-        """Device memory that nobody has taken; what lies unused in a pool of this process is not in it."""
-        free, _ = self._libraries.cupy.cuda.runtime.memGetInfo()
-        return int(free)
+        """Device memory that nobody has taken, and what lies unused in the pool of this process."""
+        return free_bytes(self._libraries)
 
 
 def _record_batch(values: Mapping[str, Column], order: Any | None, cupy: Any) -> pa.RecordBatch:

@@ -3,8 +3,9 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from threading import Lock
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.gpu.libraries import Libraries
@@ -16,6 +17,38 @@ _LOG = logging.getLogger(__name__)
 _LOCK = Lock()
 _ALIGNMENT = 256
 _SET_UP: list[MemorySection] = []
+
+
+@dataclass(frozen=True)
+class _Pool:
+    """The pool that all allocations of this process go through.
+
+    Parameters
+    ----------
+    counter : rmm.mr.StatisticsResourceAdaptor
+    source : rmm.mr.PoolMemoryResource or rmm.mr.CudaAsyncMemoryResource
+    first_bytes : int
+        What it was told to take at first.
+    tells_size : bool
+    """
+
+    counter: Any
+    source: Any
+    first_bytes: int
+    tells_size: bool
+
+    def unused_bytes(self) -> int:
+        """Memory that lies free in the pool, in blocks of any size; at least so much where it tells no size.
+
+        The driver's pool gives nothing back to the device, so it holds at least what was in use at its peak.
+        """
+        counts = self.counter.allocation_counts
+        held = self.source.pool_size() if self.tells_size else max(counts.peak_bytes, self.first_bytes)
+        return max(int(held) - int(counts.current_bytes), 0)
+
+
+_POOL: list[_Pool] = []
+"""The one in use, if any."""
 
 
 def set_up(libraries: Libraries, settings: MemorySection) -> None:
@@ -51,9 +84,21 @@ def apply(libraries: Libraries, settings: MemorySection) -> None:
         source = rmm.mr.CudaMemoryResource()
     if settings.pool == "pool":
         source = rmm.mr.PoolMemoryResource(source, initial_pool_size=size)
+    pools = []
+    if settings.pool != "none":
+        counter = rmm.mr.StatisticsResourceAdaptor(source)
+        pools = [_Pool(counter, source, size or 0, tells_size=settings.pool == "pool")]
+        source = counter
+    _POOL[:] = pools
     rmm.mr.set_current_device_resource(source)
     libraries.cupy.cuda.set_allocator(rmm.allocators.cupy.rmm_cupy_allocator)
     libraries.cudf.set_option("spill", settings.spill)
+
+
+def free_bytes(libraries: Libraries) -> int:
+    """Device memory that nobody has taken, and what lies unused in the pool of this process."""
+    free, _ = libraries.cupy.cuda.runtime.memGetInfo()
+    return int(free) + sum(pool.unused_bytes() for pool in _POOL)
 
 
 def halving(
@@ -110,7 +155,8 @@ def fitting(libraries: Libraries, what: str, needed_bytes: int) -> Iterator[None
 
 
 def _refusal(libraries: Libraries, what: str, needed_bytes: int) -> str:
-    free, total = libraries.cupy.cuda.runtime.memGetInfo()
+    _, total = libraries.cupy.cuda.runtime.memGetInfo()
+    free = free_bytes(libraries)
     return (
         f"the device has no memory for {what}: about {needed_bytes:,} bytes needed, {free:,} of {total:,} free; "
         "lower run.chunk_rows, raise run.buckets, or use engine: cpu"
