@@ -38,7 +38,7 @@ def ipc_batches(path: str, source: str, columns: Sequence[str]) -> Iterator[pa.R
     schema = ipc_schema(path, source)
     wanted = [place for place, name in enumerate(schema.names) if name in columns]
     options = pa.ipc.IpcReadOptions(included_fields=wanted, use_threads=False)
-    with _reader(path, source, options, "stream") as (reader, stream):
+    with _reader(path, source, options, "batches") as (reader, stream):
         if stream is None:
             for number in range(reader.num_record_batches):
                 yield _sound(reader.get_batch(number))

@@ -15,7 +15,7 @@ import pyarrow as pa
 from gpuseg.engine.places import is_remote, place_error
 from gpuseg.errors import GpusegError, SchemaError
 
-Access = Literal["start", "parts", "stream"]
+Access = Literal["start", "parts", "batches", "stream"]
 
 _READ_ERRORS = (pa.ArrowException, OSError, EOFError, zlib.error, ValueError)
 _MAGIC = {
@@ -31,7 +31,8 @@ _CACHES: dict[Access, dict[str, Any]] = {
     "start": {"block_size": 64 << 10, "cache_type": "readahead"},
     # A block that holds a small file whole, so that its head, footer and columns come in one request.
     "parts": {"block_size": 256 << 10, "cache_type": "readahead"},
-    # The next block is fetched while one is read.
+    "batches": {"block_size": 8 << 20, "cache_type": "readahead"},
+    # The next block is fetched while one is read. Whoever reads more than the four at once has them fetched twice.
     "stream": {"block_size": 8 << 20, "cache_type": "background", "cache_options": {"maxblocks": 4}},
 }
 # botocore waits a minute for a host, and s3fs tries five times what botocore tried five times.
@@ -96,9 +97,9 @@ def opened(path: str, access: Access = "stream") -> Iterator[Any]:
     Parameters
     ----------
     path : str
-    access : {"start", "parts", "stream"}
-        What of a file elsewhere will be read: its first bytes, some of its parts, or all of it in order. At most
-        32 MiB of it are held in memory.
+    access : {"start", "parts", "batches", "stream"}
+        What of a file elsewhere will be read: its first bytes, some of its parts, all of it in pieces of any size, or
+        all of it in blocks of at most 8 MiB. Besides what is read at most 32 MiB of it are held in memory.
     """
     with _raw(path, access) as raw:
         magic = raw.read(2)

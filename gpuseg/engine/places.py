@@ -52,6 +52,7 @@ _NAMES = {
     "NoCredentials": "no credentials",
     "PartialCredentials": "no credentials",
     "DefaultCredentials": "no credentials",
+    "ProfileNotFound": "no credentials",
     "TokenRetrieval": "no credentials",
     "ClientAuthentication": "no credentials",
     "RefreshError": "no credentials",

@@ -560,9 +560,19 @@ def test_a_file_whose_column_holds_nothing(tmp_path, scan, kind):
 
 
 @pytest.mark.parametrize(
-    ("uri", "package"), [("s3://b/x.csv", "s3fs"), ("gs://b/*.csv", "gcsfs"), ("simplecache::s3://b/x.csv", "s3fs")]
+    ("uri", "package"),
+    [
+        ("s3://b/x.csv", "s3fs"),
+        ("gs://b/*.csv", "gcsfs"),
+        ("abfs://b/x.csv", "adlfs"),
+        ("simplecache::s3://b/x.csv", "s3fs"),
+    ],
 )
 def test_a_package_that_is_not_installed(scan, monkeypatch, uri, package):
+    # fsspec keeps what it once imported.
+    monkeypatch.delitem(
+        sys.modules["fsspec.registry"]._registry, uri.partition("://")[0].rpartition("::")[2], raising=False
+    )
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(ConfigError, match=rf"^sources.orders.uri: .* not installed; pip install {package}$") as caught:
         scan(uri=uri)
