@@ -12,13 +12,16 @@ BIN := $(VENV)/bin
 PIP := -m pip --disable-pip-version-check --quiet install
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-slow test-ranges test-rapids test-gpu check lint types bench bench-gpu clean
+.PHONY: help demo services test test-slow test-ranges test-rapids test-gpu check lint types bench bench-gpu clean
 
 help:  ## Print this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Segment the real customers of a grocer, into runs/demo
 	@$(BIN)/gpuseg demo
+
+services:  ## Install the PostgreSQL server that tests start for themselves (Debian, as root)
+	@sh tests/sources/sql/install_postgres.sh
 
 test: $(VENV)/.dev  ## Run the fast tests
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu and not rapids"

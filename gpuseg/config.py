@@ -7,6 +7,7 @@ import datetime as dt
 import glob
 import json
 import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -25,6 +26,8 @@ MAX_CLIP = 64.0
 MAX_WEIGHT = 64.0
 MAX_BUCKETS = 4096
 
+# A file of a database that lies at a relative path; `:memory:` is none.
+_EMBEDDED = re.compile(r"(?:sqlite|duckdb)(?:\+\w+)?:///(?=[^/:])")
 _A_DATE = "must be a date such as 2018-01-01; the window ends at its midnight in run.timezone"
 
 
@@ -242,6 +245,8 @@ def _rebased(config: Config, base: Path) -> Config:
     escaped = glob.escape(str(base))
 
     def located(uri: str) -> str:
+        if embedded := _EMBEDDED.match(uri):
+            return f"{embedded[0]}{os.path.abspath(base / uri[embedded.end() :])}"  # noqa: PTH100 - keeps its parameters
         return absolute(uri, escaped if is_glob(uri) else str(base))
 
     sources = []

@@ -17,29 +17,110 @@ CLEAR_NO = ("false", "f", "no", "n", "0", "0.0", *_TAKEN_BACK, *_OPTED_OUT, "non
 
 
 _PASSWORD = re.compile(r"://[^/@:]*:[^/@]*@")
-_SIGNATURE = re.compile(r"[?&][^=&]*(?:sig|token|secret|passw|credential|key)[^=&]*=", re.IGNORECASE)
+_SIGNATURE = re.compile(r"[?&][^=&]*(?:sig|token|secret|passw|pwd|credential|key|odbc_connect)[^=&]*=", re.IGNORECASE)
+# A password may hold a slash, which ends the host of any other URL.
+_DATABASE_PASSWORD = re.compile(r"://[^@]*:[^@]*@")
+_DATABASES = frozenset(
+    [
+        "postgresql",
+        "postgres",
+        "sqlite",
+        "mysql",
+        "mariadb",
+        "mssql",
+        "oracle",
+        "duckdb",
+        "snowflake",
+        "bigquery",
+        "redshift",
+        "clickhouse",
+        "trino",
+        "databricks",
+        "cockroachdb",
+    ]
+)
+_TABLE = re.compile(r"[^\s.\"`;]+(\.[^\s.\"`;]+){0,2}")
+_URI = "Path, glob or fsspec URL, or a database's URL"
+_URI_ENV = "Environment variable that holds a database's URL, password included, in place of `uri`."
+_QUERY = "What to ask a database, one SELECT; never with `table`."
+_TABLE_MEANING = "Table or view of a database, as in `web.visits`, spelled as the database keeps it."
 
 
 class LocatedSection(Section):
-    """Something at a `uri`, which every manifest keeps and messages quote, so that no secret may be in it."""
+    """Something in files or in a database, at a `uri` that manifests keep and messages quote: no secret may be in it.
+
+    Subclasses have the keys `uri`, `uri_env`, `query`, `table` and `format`.
+    """
 
     @model_validator(mode="after")
     def _open(self) -> "LocatedSection":
-        uri = getattr(self, "uri", None) or ""
-        if _PASSWORD.search(uri) or ("://" in uri and _SIGNATURE.search(uri)):
-            raise ValueError(
-                "uri: holds a password, key or signature; give it by the environment or by fsspec's own configuration"
-            )
+        uri = self._key("uri") or ""
+        database = is_database(uri) or self.in_database
+        if (_DATABASE_PASSWORD if database else _PASSWORD).search(uri) or ("://" in uri and _SIGNATURE.search(uri)):
+            how = "uri_env, or by the database's own means such as PGPASSWORD" if database else "the environment"
+            own = "" if database else " or by fsspec's own configuration"
+            raise ValueError(f"uri: holds a password, key or signature; give it by {how}{own}")
         return self
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "LocatedSection":
+        uri, uri_env, query, table = (self._key(name) for name in ("uri", "uri_env", "query", "table"))
+        asked = "query" if query is not None else "table"
+        if uri is not None and uri_env is not None:
+            raise ValueError("uri_env: give uri or uri_env, not both")
+        if query is not None and table is not None:
+            raise ValueError("table: give query or table, not both")
+        if not self.in_database and (uri_env is not None or is_database(uri or "")):
+            place = "uri" if uri_env is None else "uri_env"
+            raise ValueError(f"{place}: a database's URL needs a query or a table to read")
+        if self.in_database and uri is None and uri_env is None:
+            raise ValueError(f"{asked}: needs the database's URL as uri or uri_env")
+        if self.in_database and uri is not None and "://" not in uri:
+            raise ValueError(
+                f"{asked}: {uri!r} is no database's URL such as postgresql://host/database or sqlite:///shop.db"
+            )
+        if self.in_database and self._key("format") != "auto":
+            raise ValueError("format: a database has none; leave it out")
+        if table is not None and not _TABLE.fullmatch(table):
+            raise ValueError(f"table: {table!r} is no name such as visits or web.visits; a query may quote any name")
+        return self
+
+    @property
+    def in_database(self) -> bool:
+        """Whether rows are asked of a database, not read from files."""
+        return self._key("query") is not None or self._key("table") is not None
+
+    @property
+    def is_located(self) -> bool:
+        """Whether it says where it is; otherwise it is a frame from Python."""
+        return self._key("uri") is not None or self._key("uri_env") is not None
+
+    def _key(self, name: str) -> str | None:
+        found: str | None = getattr(self, name, None)
+        return found
+
+
+def is_database(uri: str) -> bool:
+    """Whether a URL is that of a database."""
+    return "://" in uri and uri.partition("://")[0].partition("+")[0].lower() in _DATABASES
 
 
 class IdentitySection(LocatedSection):
     """A table that says which profile each key of a source belongs to."""
 
-    uri: str = Field(min_length=1, description="Path, glob or fsspec URL.")
+    uri: str | None = Field(None, min_length=1, description=f"{_URI}; null where `uri_env` is given.")
+    uri_env: str | None = Field(None, min_length=1, description=_URI_ENV)
+    query: str | None = Field(None, min_length=1, description=_QUERY)
+    table: str | None = Field(None, min_length=1, description=_TABLE_MEANING)
     format: Literal["auto", "parquet", "csv", "jsonl", "arrow"] = Field("auto", description="As of a source.")
     key: str = Field("key", min_length=1, description="Column with the source's keys, each of one profile.")
     profile_id: str = Field("profile_id", min_length=1, description="Column with the profile ids.")
+
+    @model_validator(mode="after")
+    def _somewhere(self) -> "IdentitySection":
+        if not self.is_located:
+            raise ValueError("uri: is required: a path, glob or URL, or uri_env in its place")
+        return self
 
 
 class SourceSection(LocatedSection):
@@ -47,7 +128,10 @@ class SourceSection(LocatedSection):
 
     name: str = Field(pattern=r"^[A-Za-z0-9_][A-Za-z0-9_.-]{0,63}$", description="Name of the source.")
     kind: str = Field(description="One of " + ", ".join(SOURCE_KINDS) + ".")
-    uri: str | None = Field(None, min_length=1, description="Path, glob or fsspec URL; null for a Python frame.")
+    uri: str | None = Field(None, min_length=1, description=f"{_URI}; null for a Python frame.")
+    uri_env: str | None = Field(None, min_length=1, description=_URI_ENV)
+    query: str | None = Field(None, min_length=1, description=_QUERY)
+    table: str | None = Field(None, min_length=1, description=_TABLE_MEANING)
     format: Literal["auto", "parquet", "csv", "jsonl", "arrow"] = Field(
         "auto", description="`auto` goes by the file's name."
     )

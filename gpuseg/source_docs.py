@@ -19,6 +19,51 @@ _TYPES = {
 }
 
 
+_DATABASES = """\
+## Rows of a database
+
+A source, and an identity map, may be a table or a query in place of files. `pip install 'gpuseg[sql]'` brings the \
+drivers; SQLite needs none.
+
+```yaml
+sources:
+  - {name: orders, kind: purchases, uri: "postgresql://reader@db.example/shop", query: "select * from paid_orders"}
+  - {name: customers, kind: crm, uri: "sqlite:///data/crm.db", table: customers}
+  - {name: visits, kind: web, uri_env: SHOP_DATABASE_URL, table: web.visits}
+```
+
+| `uri` begins with | read by | a relative file starts at |
+|---|---|---|
+| `postgresql://` | ADBC, as Arrow | |
+| `sqlite:///` | Python's own SQLite | the configuration's folder |
+| anything else, such as `mysql+pymysql://`, `duckdb:///`, `postgresql+psycopg://` | SQLAlchemy, with a cursor that \
+streams where the driver has one; install the driver too | the configuration's folder (`duckdb`, `sqlite+...`) |
+
+- **Passwords.** `uri` is refused where it holds one. PostgreSQL takes it from `PGPASSWORD`, `~/.pgpass` or \
+`PGSERVICE`; for all databases `uri_env` names an environment variable with the whole URL (a relative file in it \
+starts at the current folder). Its value is in no message and in no file that is written; a digest of the host and \
+the database's name is part of what tells whether a stage is still good.
+- **What is asked.** `SELECT` of the columns that are read, and of no others, from the table or from the query in \
+brackets, so the query is one `SELECT` whose columns have different names (SQL Server takes no `WITH` there: make a \
+view). Names are taken as the database spells them. Where a database gives values without their types (all but \
+PostgreSQL), the first 1,000 rows are looked at beforehand.
+- **One state.** A source is read in one transaction: read-only and repeatable in PostgreSQL, read-only in SQLite; \
+elsewhere one statement. Two sources, and the two readings of a crm source with a consent column, are two \
+transactions.
+- **Memory.** At most `run.chunk_rows` rows are held at a time, and no more than 16 MiB of what PostgreSQL sends.
+- **Types.** Whole numbers, exact decimals (`numeric`, `money`: exact to the last digit), floats, text, `uuid`, \
+dates, times with and without a zone, booleans. All else arrives as text. An infinite date or time of PostgreSQL \
+counts as missing. SQLite's values are taken for what they are, whatever the column was declared as; attributes that \
+are figures count as figures either way.
+- **Places.** Messages and rows set apart say `table customers` or `the query` in place of a file, and the row's \
+number in the order in which the database gave them, which may differ the next time. A database's own message is \
+never passed on, since it may quote a value: its SQLSTATE is, with its meaning.
+- **Changes.** SQLite's file tells by size and times whether it was changed. A server cannot say: while the query \
+and the URL stay the same, stages that are committed count as good for `gpuseg run --resume` and for the verbs of \
+single stages; `gpuseg run` always reads anew. Profiles go to 64 buckets where `run.buckets` is `auto`.
+"""
+
+
 def source_page() -> str:
     """Markdown on every kind: its columns, its words, what is kept of it, and worked examples."""
     parts = [
@@ -32,6 +77,7 @@ def source_page() -> str:
         "key of a source is in [configuration.md](configuration.md).",
         "",
     ]
+    parts += [*_DATABASES.splitlines(), ""]
     for kind in KINDS.values():
         parts += _kind(kind)
     return "\n".join(parts).rstrip() + "\n"

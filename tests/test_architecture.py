@@ -68,7 +68,8 @@ GPU_AND_DASK |= {"distributed", "cupyx", "pylibraft", "cuvs", "ucxx"}
 DATAFRAMES = {"pandas", "pyarrow", "polars", "duckdb", "cudf", "dask_cudf"}
 # `import gpuseg` alone must load none of these.
 HEAVY = {"pandas", "sklearn", "scipy", "numba", "pyarrow", "matplotlib", "numpy", "pydantic", "yaml", "typer", "rich"}
-HEAVY |= {"jinja2", "fsspec", "polars"} | GPU_AND_DASK
+DATABASES = {"sqlalchemy", "adbc_driver_manager", "adbc_driver_postgresql", "psycopg", "duckdb"}
+HEAVY |= {"jinja2", "fsspec", "polars"} | GPU_AND_DASK | DATABASES
 MOST_LINES = 300
 
 
@@ -305,9 +306,9 @@ def test_help_needs_no_numbers():
     assert {root_of(name) for name in loaded} & (heavy | GPU_AND_DASK) == set()
 
 
-def test_a_run_loads_no_gpu_library():
+def test_a_run_loads_no_gpu_library_and_no_driver():
     loaded = loaded_by("import gpuseg.pipeline, gpuseg.engine.cpu.device")
-    assert {root_of(name) for name in loaded} & (GPU_AND_DASK | {"matplotlib", "polars"}) == set()
+    assert {root_of(name) for name in loaded} & (GPU_AND_DASK | DATABASES | {"matplotlib", "polars"}) == set()
 
 
 # --- errors ---

@@ -61,6 +61,9 @@ def test_defaults_of_every_section():
                 "name": "orders",
                 "kind": "purchases",
                 "uri": None,
+                "uri_env": None,
+                "query": None,
+                "table": None,
                 "format": "auto",
                 "timezone": "UTC",
                 "id_type": "auto",
@@ -143,8 +146,11 @@ def test_default_families_exist():
     [
         ("sorces", "did you mean sources?"),
         ("run.time_zone", "did you mean timezone?"),
-        ("sources.0.url", "did you mean uri? Known here: name, kind, uri, format"),
-        ("sources.0.identity.keys", "did you mean key? Known here: uri, format, key, profile_id"),
+        ("sources.0.url", "did you mean uri? Known here: name, kind, uri, uri_env"),
+        (
+            "sources.0.identity.keys",
+            "did you mean key? Known here: uri, uri_env, query, table, format, key, profile_id",
+        ),
         ("timezone", "unknown key; did you mean run.timezone? Known here: version, run, sources"),
         ("quality.group_floor", "did you mean privacy.group_floor? Known here: max_null_share"),
         ("quality.max_nul_share", "did you mean max_null_share?"),
@@ -239,7 +245,7 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
             "sources.0.uri",
             ["a.csv", "b.csv"],
             "sources.orders.uri: ['a.csv', 'b.csv']: must be text, not empty "
-            "(path, glob or fsspec URL; null for a Python frame)",
+            "(path, glob or fsspec URL, or a database's URL; null for a Python frame)",
         ),
         (
             "sources.0.format",
@@ -273,9 +279,13 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
         (
             "sources.0.identity",
             "map.csv",
-            "sources.orders.identity: 'map.csv': must be a section with keys such as uri, format, key",
+            "sources.orders.identity: 'map.csv': must be a section with keys such as uri, uri_env, query",
         ),
-        ("sources.0.identity", {}, "sources.orders.identity.uri: is required: path, glob or fsspec URL"),
+        (
+            "sources.0.identity",
+            {},
+            "sources.orders.identity.uri: is required: a path, glob or URL, or uri_env in its place",
+        ),
         (
             "sources.0.retention_days",
             "365",

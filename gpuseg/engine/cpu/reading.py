@@ -12,6 +12,7 @@ from gpuseg.engine.arrow_ipc import ipc_batches
 from gpuseg.engine.cpu.csv_reading import csv_tables
 from gpuseg.engine.cpu.json_reading import json_tables
 from gpuseg.engine.cpu.raw_columns import plain_column
+from gpuseg.engine.cpu.sql_reading import sql_tables
 from gpuseg.engine.file_schemas import file_schema, plain_type
 from gpuseg.engine.opening import folder_values, opened, readable
 from gpuseg.engine.parquet_parts import fetch_plan
@@ -79,11 +80,13 @@ def _tables(plan: ReadPlan, file: str) -> Iterator[pa.Table]:
         tables = _parquet_tables(plan, file, physical)
     elif plan.format == "arrow":
         tables = (pa.Table.from_batches([batch]) for batch in ipc_batches(file, plan.source, physical))
+    elif plan.format == "sql":
+        tables = sql_tables(plan)
     elif plan.format == "jsonl":
         tables = json_tables(plan, file)
     else:
         tables = csv_tables(file, plan.source, physical, quarantine=plan.quarantine)
-    folders = folder_values(file) if plan.format != "frame" else {}
+    folders = folder_values(file) if plan.format not in ("frame", "sql") else {}
     for table in tables:
         columns = {canonical: _column(table, name, folders) for canonical, name in plan.columns.items()}
         yield pa.table(columns | {name: table[name] for name in _WRONG if name in table.column_names})
