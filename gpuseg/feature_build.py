@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from gpuseg.config import Config
-from gpuseg.engine import Engine
+from gpuseg.engine.base import Device
 from gpuseg.engine.expression import Expression, attributes_of, may_be_null, reductions_of
 from gpuseg.features.algebra import AttributeColumn, Context
 from gpuseg.features.registry import Declared
@@ -131,7 +131,7 @@ class BucketFeatures:
 
     Parameters
     ----------
-    engine : Engine
+    device : Device
     expressions : mapping of feature name to Expression
     columns : mapping of table name to sequence of str
         From `columns_needed`.
@@ -139,7 +139,7 @@ class BucketFeatures:
         The version's folder.
     """
 
-    engine: Engine
+    device: Device
     expressions: Mapping[str, Expression]
     columns: Mapping[str, Sequence[str]]
     folder: Path
@@ -157,7 +157,7 @@ class BucketFeatures:
         for name, columns in self.columns.items():
             if name not in tables and not name.endswith(".attributes"):
                 tables[name] = _empty(columns, tables)
-        found = self.engine.device.evaluate(tables, self.expressions)
+        found = self.device.evaluate(tables, self.expressions)
         nullable = [name for name, expression in self.expressions.items() if may_be_null(expression)]
         write_table(self.folder / "features" / bucket, found, nullable=nullable)
         return int(found.num_rows)

@@ -33,6 +33,7 @@ from gpuseg.trust.floor import floored_rules, floored_segments
 from gpuseg.trust.gates import check_gates, check_not_empty
 from gpuseg.trust.quality import quality_record
 from gpuseg.workspace.files import read_json, write_json, write_text
+from gpuseg.workspace.ledger import Ledger, Once, Plain
 from gpuseg.workspace.version import Version
 
 Facts = dict[str, Any]
@@ -51,6 +52,8 @@ class Job:
         Where it reads committed inputs and writes outputs.
     facts : mapping of stage name to mapping
         What earlier stages recorded.
+    ledger : Ledger
+        What an earlier attempt at the stage has done.
     progress : callable
         Called with a step and how much of it was done since the last call.
     rows : dict of bucket name to device array
@@ -64,6 +67,7 @@ class Job:
     plans: Plans
     version: Version
     facts: Mapping[str, Mapping[str, Any]]
+    ledger: Ledger
     progress: Callable[[str, int], None]
     rows: dict[str, Any]
     samples: dict[str, pa.Table]
@@ -86,7 +90,7 @@ def validate(job: Job) -> Facts:
         job.plans,
         job.engine,
         folder=job.folder,
-        scratch=job.version.scratch,
+        ledger=job.ledger,
         count_repeats=limits.max_duplicate_share is not None,
         dedupe=limits.dedupe,
         progress=job.progress,
@@ -119,9 +123,9 @@ def features(job: Job) -> Facts:
         skipped += nearly_figures(job.folder / "state")
     check_names(job.config.features, [item.feature.name for item in declared])
     expressions = {item.feature.name: item.feature.expression for item in declared}
-    build = BucketFeatures(job.engine, expressions, columns_needed(expressions), job.folder)
+    build = BucketFeatures(job.engine.device, expressions, columns_needed(expressions), job.folder)
     n_profiles = 0
-    for rows in job.engine.executor.map(build, job.buckets):
+    for rows in job.engine.executor.map(Once(build, job.ledger, Plain(), "bucket"), job.buckets):
         n_profiles += rows
         job.progress("features", 1)
     rare = rare_categories(job.folder / "state", job.config.privacy.group_floor)

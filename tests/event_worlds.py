@@ -18,6 +18,7 @@ from gpuseg.features.registry import declare_features
 from gpuseg.sources.ingest import Ingested, ingest
 from gpuseg.sources.plan import plan_sources
 from gpuseg.sources.reduce import bucket_files
+from gpuseg.workspace.ledger import Ledger
 from tests import event_twins as twins
 from tests.event_twins import Event, Instant
 from tests.twins import lifecycle
@@ -229,12 +230,14 @@ def build(engine: Any, config: Any, frames: Mapping[str, Any] | None = None) -> 
     plans = plan_sources(config, frames)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        found = ingest(plans, engine, folder=folder, scratch=folder / "scratch", progress=lambda step, n: None)
+        found = ingest(
+            plans, engine, folder=folder, ledger=Ledger(folder / "ledger", "key"), progress=lambda step, n: None
+        )
         context = context_of(config, plans, folder / "state")
         declared, _ = declare_features(config.features, context, {plan.kind for plan in plans.reads})
         expressions = {item.feature.name: item.feature.expression for item in declared}
         assert len(expressions) == len(declared)
-        evaluate = BucketFeatures(engine, expressions, columns_needed(expressions), folder)
+        evaluate = BucketFeatures(engine.device, expressions, columns_needed(expressions), folder)
         for bucket in bucket_files(folder / "state" / "profiles"):
             evaluate(bucket.name)
         state = {

@@ -60,7 +60,7 @@ LEVELS = [
     ["engine"],
     ["features", "matrix", "clustering"],
     ["sources", "trust", "segments", "report"],
-    ["pipeline", "stages", "stage_settings", "feature_build", "demo", "synth"],
+    ["pipeline", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
     ["cli", "__main__"],
 ]
 GPU_AND_DASK = {"cudf", "cupy", "cuml", "rmm", "pylibcudf", "raft_dask", "dask_cuda", "dask_cudf", "dask"}

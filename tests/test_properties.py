@@ -23,7 +23,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from gpuseg.config import FeaturesSection
-from gpuseg.engine.spill import Spill
+from gpuseg.engine.spill import Room, RunWriter, Spill
 from gpuseg.errors import GpusegError
 from gpuseg.features.algebra import Context
 from gpuseg.features.registry import declare_features
@@ -117,11 +117,13 @@ def arrow_table(example: Example, lines: Sequence[Line], *, aware=False, amounts
 def state_on_device(device, plans, n_buckets):
     """Scan all plans, bucket, and aggregate: the state tables of each bucket."""
     with TemporaryDirectory() as folder:
-        with Spill(Path(folder), n_buckets) as spill:
-            for plan in plans:
-                for batch in device.scan(plan):
-                    spill.append(plan.source, *device.partition_to_host(batch, n_buckets))
-        buckets = [spill.read(bucket, [plan.source for plan in plans]) for bucket in range(n_buckets)]
+        spill = Spill(n_buckets)
+        for place, plan in enumerate(plans):
+            writer = RunWriter(Path(folder) / f"run{place}", plan.source, n_buckets, Room())
+            for batch in device.scan(plan):
+                writer.append(*device.partition_to_host(batch, n_buckets))
+            spill.add(writer.finish())
+        buckets = [spill.read(bucket) for bucket in range(n_buckets)]
         return [
             {
                 name: table

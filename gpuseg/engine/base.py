@@ -30,7 +30,8 @@ class Device(Protocol):
         """Reduce all rows of one kind in one bucket to state tables in host memory (hot kernel).
 
         Kinds with attributes come one source at a time. The table "profiles" holds the distinct profiles in order of
-        their ids, with a column `in_SOURCE` for every source; it is not kept.
+        their ids, with a column `in_SOURCE` for every source, and "categories", where the kind has them, the lines and
+        profiles of each; neither is kept.
         """
 
     def evaluate(self, state: "Mapping[str, pa.Table]", features: "Mapping[str, Expression]") -> "pa.Table":
@@ -61,8 +62,17 @@ class Device(Protocol):
 class Executor(Protocol):
     """Many items of work: over threads, processes or machines."""
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
-        """Results in the order of the items, whatever order they finish in."""
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        stop: Callable[[], None] | None = None,
+    ) -> Iterator[Result]:
+        """Results in the order of the items, whatever order they finish in.
+
+        `stop` is called where the rest is not wanted any more, so that work under way may end early.
+        """
 
     def close(self) -> None:
         """Cancel what has not started and release the workers."""

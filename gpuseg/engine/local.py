@@ -23,7 +23,13 @@ class LocalExecutor:
         self.n_threads = n_threads or len(os.sched_getaffinity(0))
         self._pool = ThreadPoolExecutor(self.n_threads, thread_name_prefix="gpuseg")
 
-    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> Iterator[Result]:
+    def map(
+        self,
+        function: Callable[[Item], Result],
+        items: Iterable[Item],
+        *,
+        stop: Callable[[], None] | None = None,
+    ) -> Iterator[Result]:
         """Results in the order of the items; at most one item a thread is in memory besides the result read."""
         waiting: deque[Future[Result]] = deque()
         try:
@@ -35,6 +41,8 @@ class LocalExecutor:
                 yield waiting.popleft().result()
         finally:
             # Whoever cleans up after a failure must not be overtaken by an item that is still being worked on.
+            if waiting and stop is not None:
+                stop()
             for future in waiting:
                 future.cancel()
             wait(waiting)

@@ -1,7 +1,6 @@
 """Reads every source once into buckets and reduces each bucket to the state that is kept."""
 
 import hashlib
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -12,14 +11,17 @@ import pyarrow as pa
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, text_arrow
 from gpuseg.engine.program import ReadPlan, Tally
-from gpuseg.engine.spill import Spill
+from gpuseg.engine.spill import Room, Spill
 from gpuseg.sources.consent import Consents, read_consents
 from gpuseg.sources.identity import read_identity
+from gpuseg.sources.locate import check_unchanged
 from gpuseg.sources.plan import Plans
 from gpuseg.sources.quarantine import Quarantine
-from gpuseg.sources.reduce import STATE, Reduced, Reducer
-from gpuseg.vocabulary import KINDS
+from gpuseg.sources.reduce import STATE, Reducer
+from gpuseg.sources.reduced import Reduced, ReducedCodec
+from gpuseg.sources.scan import Pulse, ScannedCodec, Scanner, parts_of
 from gpuseg.workspace.files import write_table
+from gpuseg.workspace.ledger import Ledger, Once
 
 QUARANTINE = "quarantine"
 
@@ -61,7 +63,7 @@ def ingest(
     engine: Engine,
     *,
     folder: Path,
-    scratch: Path,
+    ledger: Ledger,
     progress: Callable[[str, int], None],
     count_repeats: bool = False,
     dedupe: bool = False,
@@ -74,8 +76,8 @@ def ingest(
     engine : Engine
     folder : Path
         Version folder; the state goes to `state/` in it, rows set apart to `quarantine/`.
-    scratch : Path
-        Emptied first and removed at the end.
+    ledger : Ledger
+        Parts and buckets that are done; rows lie in its folder until the buckets are.
     progress : callable
         Called with a step ("read", "reduce") and how much of it was done since the last call: rows, buckets.
     count_repeats, dedupe : bool, default False
@@ -85,24 +87,19 @@ def ingest(
     -------
     Ingested
     """
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
     found = Ingested()
+    reads = [_with_identity(plan, plans, engine) for plan in plans.reads]
+    consents = read_consents(reads, engine)
+    reads = [replace(plan, consent=consents.rule) for plan in reads]
+    quarantine = Quarantine()
+    spill = _scan(reads, plans, engine, ledger, found, quarantine, consents, progress)
+    check_unchanged(plans.located)
+    device = engine.device
+    reducer = Reducer(reads, device, spill, folder / STATE, count_repeats=count_repeats or dedupe, dedupe=dedupe)
     whole = Reduced()
-    try:
-        reads = [_with_identity(plan, plans, engine) for plan in plans.reads]
-        consents = read_consents(reads, engine)
-        reads = [replace(plan, consent=consents.rule) for plan in reads]
-        quarantine = Quarantine()
-        with Spill(scratch, plans.n_buckets) as spill:
-            for plan in reads:
-                found.tallies[plan.source] = _scan(plan, engine, spill, quarantine, consents, progress)
-        reducer = Reducer(reads, engine, spill, folder / STATE, count_repeats=count_repeats or dedupe, dedupe=dedupe)
-        for bucket in engine.executor.map(reducer, range(plans.n_buckets)):
-            whole.add(bucket)
-            progress("reduce", 1)
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
+    for bucket in engine.executor.map(Once(reducer, ledger, ReducedCodec(), "bucket"), range(plans.n_buckets)):
+        whole.add(bucket)
+        progress("reduce", 1)
     found.n_profiles, found.n_with_events = whole.n_profiles, whole.n_with_events
     found.profiles_per_source = whole.profiles_per_source
     _settle(found, whole, dedupe=dedupe)
@@ -155,24 +152,28 @@ def _with_identity(plan: ReadPlan, plans: Plans, engine: Engine) -> ReadPlan:
 
 
 def _scan(
-    plan: ReadPlan,
+    reads: Sequence[ReadPlan],
+    plans: Plans,
     engine: Engine,
-    spill: Spill,
+    ledger: Ledger,
+    found: Ingested,
     quarantine: Quarantine,
     consents: Consents,
     progress: Callable[[str, int], None],
-) -> Tally:
-    tally = Tally()
-    for batch in engine.device.scan(plan):
-        tally.add(batch.tally)
-        quarantine.add(plan.source, batch.rejected)
-        consents.add(batch.refused)
-        rows, offsets = engine.device.partition_to_host(batch, spill.n_buckets)
-        spill.append(plan.source, rows, offsets, coded=not KINDS[plan.kind].has_attributes)
-        progress("read", batch.tally.rows_read)
-    # One source's files at a time stay open: sources times buckets could pass the limit of open files.
-    spill.finish()
-    return tally
+) -> Spill:
+    """Read all parts of all sources, and take in what they hold in the order of the parts."""
+    found.tallies = {plan.source: Tally() for plan in reads}
+    pulse, spill = Pulse(progress), Spill(plans.n_buckets)
+    scanner = Scanner(reads, engine.device, ledger.folder, plans.n_buckets, Room(), pulse)
+    sizes = {file: size for located in plans.located for file, size in zip(located.files, located.sizes, strict=True)}
+    work = Once(scanner, ledger, ScannedCodec(ledger.folder), "part")
+    for part in engine.executor.map(work, parts_of(reads, sizes), stop=pulse.stop):
+        found.tallies[part.run.source].add(part.tally)
+        for rejected in part.rejected:
+            quarantine.add(part.run.source, rejected)
+        consents.add(part.refused)
+        spill.add(part.run)
+    return spill
 
 
 def _category_table(lines: Mapping[tuple[str, str], int], profiles: Mapping[tuple[str, str], int]) -> pa.Table:

@@ -49,6 +49,12 @@ class Located:
     marks: tuple[str, ...]
 
     @property
+    def sizes(self) -> tuple[int, ...]:
+        """Bytes of each file as stored; 0 where the place does not tell."""
+        known = (mark.partition(":")[0] for mark in self.marks)
+        return tuple(int(size) if size.isdigit() else 0 for size in known)
+
+    @property
     def fingerprint(self) -> str:
         """Names, sizes and modification marks; equal while no file was changed."""
         return "\n".join(f"{file}:{mark}" for file, mark in zip(self.files, self.marks, strict=True))

@@ -1,109 +1,34 @@
 """Reduces one bucket of canonical rows to the state that is kept of its profiles."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
+from gpuseg.engine.base import Device
 from gpuseg.engine.program import ReadPlan
 from gpuseg.engine.spill import Spill
 from gpuseg.sources.quarantine import split_repeated
+from gpuseg.sources.reduced import MOST_VALUES, Reduced
 from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.files import write_table
 
 STATE = "state"
 _NULLABLE = ("category", "order_id", "order_us")
-_MOST_VALUES = 10_000
 _FIGURE = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
 _DATE = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}([T ].*)?$"
-Key = TypeVar("Key")
-
-
-@dataclass
-class Reduced:
-    """What one bucket, or all of them together, held.
-
-    Parameters
-    ----------
-    n_profiles, n_with_events : int
-        Distinct profiles, and those that a dated source knows.
-    profiles_per_source : dict of source name to int
-    categories, category_profiles : dict of (kind, category) to int
-        Lines.
-    text_kinds : dict of (source, column) to str
-        "number", "date" or "text", for text columns: what every value of them is.
-    n_texts, n_figures : dict of (source, column) to int
-        Profiles that have a value of a text column, and those whose value is a figure.
-    attributes : dict of (source, column, value) to int
-        Profiles, for text columns of few values in each bucket; `value_counts` has those of few values in all.
-    crowded : set of (source, column)
-        Text columns of very many values in some bucket.
-    repeated : dict of source name to int
-        Rows that repeat another.
-    n_without_record : int
-        Profiles that no consent table knows, where there is one.
-    days : dict of source name to (int, int)
-        First and last epoch day.
-    rejected : dict of source name to list of Arrow table
-        Rows set apart for describing a profile again, in the form of `Batch.rejected`.
-    """
-
-    n_profiles: int = 0
-    n_with_events: int = 0
-    profiles_per_source: dict[str, int] = field(default_factory=dict)
-    categories: dict[tuple[str, str], int] = field(default_factory=dict)
-    category_profiles: dict[tuple[str, str], int] = field(default_factory=dict)
-    attributes: dict[tuple[str, str, str], int] = field(default_factory=dict)
-    text_kinds: dict[tuple[str, str], str] = field(default_factory=dict)
-    n_texts: dict[tuple[str, str], int] = field(default_factory=dict)
-    n_figures: dict[tuple[str, str], int] = field(default_factory=dict)
-    crowded: set[tuple[str, str]] = field(default_factory=set)
-    repeated: dict[str, int] = field(default_factory=dict)
-    n_without_record: int = 0
-    days: dict[str, tuple[int, int]] = field(default_factory=dict)
-    rejected: dict[str, list[pa.Table]] = field(default_factory=dict)
-
-    def add(self, other: "Reduced") -> None:
-        """Take in another bucket."""
-        self.n_profiles += other.n_profiles
-        self.n_with_events += other.n_with_events
-        self.n_without_record += other.n_without_record
-        self.crowded |= other.crowded
-        _sum_into(self.profiles_per_source, other.profiles_per_source)
-        _sum_into(self.categories, other.categories)
-        _sum_into(self.category_profiles, other.category_profiles)
-        _sum_into(self.attributes, other.attributes)
-        _sum_into(self.repeated, other.repeated)
-        for source, (first, last) in other.days.items():
-            mine = self.days.get(source, (first, last))
-            self.days[source] = (min(first, mine[0]), max(last, mine[1]))
-        for source, tables in other.rejected.items():
-            self.rejected.setdefault(source, []).extend(tables)
-        _sum_into(self.n_texts, other.n_texts)
-        _sum_into(self.n_figures, other.n_figures)
-        for column, kind in other.text_kinds.items():
-            self.text_kinds[column] = kind if self.text_kinds.get(column, kind) == kind else "text"
-
-    def value_counts(self) -> dict[tuple[str, str, str], int]:
-        """Profiles by (source, column, value) of the text columns with at most 10 000 values, over all buckets."""
-        n_values = Counter((source, column) for source, column, _ in self.attributes)
-        few = {name for name, n in n_values.items() if n <= _MOST_VALUES} - self.crowded
-        return {key: n for key, n in self.attributes.items() if key[:2] in few}
 
 
 @dataclass(frozen=True)
 class Reducer:
-    """Reduces one bucket and writes its state; safe to call from several threads."""
+    """Reduces one bucket and writes its state; safe to call from several threads and processes."""
 
     reads: Sequence[ReadPlan]
-    engine: Engine
+    device: Device
     spill: Spill
     folder: Path
     count_repeats: bool
@@ -113,15 +38,15 @@ class Reducer:
         """Write the state of one bucket and say what it holds."""
         names = [plan.source for plan in self.reads]
         found = Reduced()
-        events = self._once(self.spill.read(bucket, names), found)
+        events = self._once(self.spill.read(bucket), found)
         if self.count_repeats:
             events = self._distinct(events, found)
         if not events:
-            self.spill.discard(bucket, names)
+            self.spill.discard(bucket)
             return found
         known = []
         for kind, mine in _by_kind(self.reads, events):
-            tables = self.engine.device.aggregate(kind, mine, self.spill.categories)
+            tables = self.device.aggregate(kind, mine, self.spill.categories)
             known.append(tables.pop("profiles"))
             if KINDS[kind].category is not None:
                 _count_categories(kind, tables.pop("categories"), found)
@@ -140,7 +65,7 @@ class Reducer:
         found.n_without_record = int(np.count_nonzero(~np.any(asked, axis=0))) if asked else 0
         found.profiles_per_source = {name: pc.sum(profiles[f"in_{name}"]).as_py() for name in names}
         del events
-        self.spill.discard(bucket, names)
+        self.spill.discard(bucket)
         return found
 
     def _once(self, events: dict[str, pa.Table], found: Reduced) -> dict[str, pa.Table]:
@@ -252,7 +177,7 @@ def _count_values(source: str, attributes: pa.Table, found: Reduced) -> None:
             found.n_texts[source, name] = len(known)
             found.n_figures[source, name] = pc.sum(_are_figures(known)).as_py()
         counts = known.value_counts()
-        if len(counts) > _MOST_VALUES:
+        if len(counts) > MOST_VALUES:
             found.crowded.add((source, name))
             continue
         for value, count in zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True):
@@ -275,8 +200,3 @@ def text_kind(texts: pa.ChunkedArray) -> str:
 
 def _are_figures(texts: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.match_substring_regex(pc.utf8_trim_whitespace(texts), _FIGURE)
-
-
-def _sum_into(mine: dict[Key, int], theirs: Mapping[Key, int]) -> None:
-    for name, count in theirs.items():
-        mine[name] = mine.get(name, 0) + count

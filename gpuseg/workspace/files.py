@@ -13,6 +13,9 @@ import pyarrow.parquet as pq
 
 from gpuseg.errors import IntegrityError, WorkspaceError
 
+TEMPORARY = ".tmp"
+"""How the names of files end that are not complete; they begin with a dot."""
+
 _HASH_BLOCK_BYTES = 1 << 20
 
 
@@ -25,7 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     WorkspaceError
         If the file system refuses.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         yield temporary

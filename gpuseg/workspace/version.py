@@ -15,7 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gpuseg.errors import IntegrityError
-from gpuseg.workspace.files import read_json, sha256, write_json
+from gpuseg.workspace.files import TEMPORARY, read_json, sha256, write_json
 
 _RECORDS = ".stages"
 _SCRATCH = ".work"
@@ -82,6 +82,11 @@ class Version:
     def scratch(self) -> Path:
         """Scratch folder of the running stage; never part of a commit."""
         return self.path / _SCRATCH
+
+    def remove_temporaries(self) -> None:
+        """Remove files that a process left half-written when it was killed."""
+        for path in self.path.rglob(f".*{TEMPORARY}"):
+            path.unlink(missing_ok=True)
 
     @property
     def is_complete(self) -> bool:

@@ -46,7 +46,7 @@ def python(*words, **options):
 @pytest.mark.parametrize(
     ("place", "nth", "kept"),
     [
-        ("gpuseg.engine.spill:Spill.append", 4, []),
+        ("gpuseg.engine.spill:RunWriter.append", 4, []),
         ("gpuseg.clustering.kmeans:_pass", 5, ["features.json", "validate.json"]),
     ],
     ids=["reading", "fitting"],

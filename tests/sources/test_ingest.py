@@ -15,6 +15,7 @@ from gpuseg.errors import GpusegError, InvalidValueError
 from gpuseg.sources.ingest import ingest
 from gpuseg.sources.plan import plan_sources
 from gpuseg.sources.reduce import bucket_files
+from gpuseg.workspace.ledger import Ledger
 
 ORDERS = {"name": "orders", "kind": "purchases"}
 PEOPLE = {"name": "people", "kind": "crm"}
@@ -35,8 +36,9 @@ def state(tmp_path, config_of):
         plans = plan_sources(config_of(*sources, **settings), frames)
         folder = tmp_path / f"v{len(list(tmp_path.iterdir()))}"
         with open_engine(engine="cpu") as engine:
-            found = ingest(plans, engine, folder=folder, scratch=folder / ".work", progress=lambda *_: None)
-        assert not (folder / ".work").exists()
+            found = ingest(
+                plans, engine, folder=folder, ledger=Ledger(folder / ".work", "key"), progress=lambda *_: None
+            )
 
         def read(name):
             return pa.concat_tables([pq.read_table(file) for file in bucket_files(folder / "state" / name)])
@@ -84,7 +86,7 @@ def test_the_list_of_categories(tmp_path, config_of):
     frame = events(pa.array(range(34)), category=pa.array([*names, "é", "é", "Z", None]))
     plans = plan_sources(config_of(ORDERS, buckets=7), {"orders": frame})
     with open_engine(engine="cpu") as engine:
-        ingest(plans, engine, folder=tmp_path, scratch=tmp_path / ".work", progress=lambda *_: None)
+        ingest(plans, engine, folder=tmp_path, ledger=Ledger(tmp_path / ".work", "key"), progress=lambda *_: None)
     listed = pq.read_table(tmp_path / "state" / "categories.parquet").to_pydict()
     assert listed == {
         "kind": ["purchases"] * 32,
@@ -105,7 +107,7 @@ def test_profiles_of_a_category_are_counted_once_each(tmp_path, config_of, bucke
     frame = pa.table({"profile_id": who, "at": at, "amount": pa.array(np.ones(400)), "category": pa.array(categories)})
     plans = plan_sources(config_of(ORDERS, buckets=buckets), {"orders": frame})
     with open_engine(engine="cpu") as engine:
-        ingest(plans, engine, folder=tmp_path, scratch=tmp_path / ".work", progress=lambda *_: None)
+        ingest(plans, engine, folder=tmp_path, ledger=Ledger(tmp_path / ".work", "key"), progress=lambda *_: None)
     listed = pq.read_table(tmp_path / "state" / "categories.parquet").to_pydict()
     twin = {name: len(set(profiles[categories == name])) for name in "abcd"}
     assert dict(zip(listed["category"], listed["n_profiles"], strict=True)) == twin
@@ -154,7 +156,7 @@ def test_the_order_of_crm_rows_changes_no_byte(tmp_path, config_of, encoded):
         )
         folder = tmp_path / str(len(written))
         with open_engine(engine="cpu") as engine:
-            ingest(plans, engine, folder=folder, scratch=folder / ".work", progress=lambda *_: None)
+            ingest(plans, engine, folder=folder, ledger=Ledger(folder / ".work", "key"), progress=lambda *_: None)
         written.append((folder / "state" / "people.attributes" / "0000.parquet").read_bytes())
     assert written[0] == written[1]
 
@@ -173,19 +175,17 @@ def test_names_that_sources_may_have(state, name):
     assert read("profiles").column_names == ["profile_id", f"in_{name}"]
 
 
-def test_the_scratch_folder_goes_even_when_a_row_is_bad(tmp_path, config_of):
-    frame = events(pa.array(range(5))).set_column(2, "amount", pa.array(["1", "2", "3", "4", "x"]))
-    plans = plan_sources(config_of(ORDERS, chunk_rows=2), {"orders": frame})
-    with open_engine(engine="cpu") as engine, pytest.raises(InvalidValueError, match="row 5"):
-        ingest(plans, engine, folder=tmp_path, scratch=tmp_path / ".work", progress=lambda *_: None)
-    assert not list(tmp_path.iterdir())
-
-
 def test_progress_adds_up_to_the_rows_and_the_buckets(tmp_path, config_of):
     steps = []
     plans = plan_sources(config_of(ORDERS, chunk_rows=2, buckets=3), {"orders": events(pa.array(range(5)))})
     with open_engine(engine="cpu") as engine:
-        ingest(plans, engine, folder=tmp_path, scratch=tmp_path / ".work", progress=lambda *step: steps.append(step))
+        ingest(
+            plans,
+            engine,
+            folder=tmp_path,
+            ledger=Ledger(tmp_path / ".work", "key"),
+            progress=lambda *step: steps.append(step),
+        )
     assert [n for name, n in steps if name == "read"] == [2, 2, 1]
     assert sum(n for name, n in steps if name == "reduce") == 3
 

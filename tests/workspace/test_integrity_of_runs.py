@@ -212,7 +212,7 @@ def test_stages_are_not_taken_over_from_damaged_files(shop, gpuseg, damage):
     ("place", "nth", "trace"),
     [
         # In the middle of reading, with scratch files open.
-        ("gpuseg.engine.spill:Spill.append", 3, r"v0002/\.work/.+"),
+        ("gpuseg.engine.spill:RunWriter.append", 3, r"v0002/\.work/.+"),
         # A file written but not yet moved into place; the first call syncs the version's new folder.
         ("os:fsync", 2, r"v0002/.+\.tmp"),
         # All files of a stage in place, its record not.

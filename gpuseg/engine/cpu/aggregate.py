@@ -13,7 +13,6 @@ from gpuseg.engine.arrow import as_arrow, as_numpy, frozen, text_arrow
 from gpuseg.engine.cpu.cells import category_counts, day_cells, distinct_orders
 from gpuseg.engine.cpu.ranks import rank_ids
 from gpuseg.engine.cpu.sessions import sessions
-from gpuseg.engine.program import PLACE_FILE, PLACE_ROW
 from gpuseg.errors import InvalidValueError
 from gpuseg.vocabulary import Kind
 
@@ -267,41 +266,3 @@ def _distinct_table(
             "day": as_arrow(first_day),
         }
     )
-
-
-def attribute_rows(source: str, rows: pa.Table) -> dict[str, pa.Table]:
-    """Order the CRM rows of one source and bucket by profile.
-
-    Parameters
-    ----------
-    source : str
-        Name of the source, for messages.
-    rows : Arrow table
-        `profile_id`, attributes, and `PLACE_FILE` (text) and `PLACE_ROW` (int64), the place of each row.
-
-    Returns
-    -------
-    dict of Arrow tables
-        "SOURCE.attributes" without the places, and "profiles".
-
-    Raises
-    ------
-    InvalidValueError
-        If a profile has more than one row; names both places.
-    """
-    ranks, profiles = rank_ids(rows["profile_id"])
-    order = np.argsort(ranks, kind="stable")
-    if len(profiles) < rows.num_rows:
-        ordered = ranks[order]
-        at = int(np.argmax(ordered[1:] == ordered[:-1]))
-        places = sorted(
-            (rows[PLACE_FILE][int(row)].as_py(), rows[PLACE_ROW][int(row)].as_py()) for row in order[at : at + 2]
-        )
-        first, second = (f"{file}, row {row}" for file, row in places)
-        raise InvalidValueError(
-            f"{source}: {first} and {second} describe the same profile; a crm source needs one row per profile"
-        )
-    return {
-        f"{source}.attributes": rows.drop_columns([PLACE_FILE, PLACE_ROW]).take(as_arrow(order)),
-        "profiles": pa.table({"profile_id": profiles, f"in_{source}": as_arrow(np.ones(len(profiles), np.bool_))}),
-    }

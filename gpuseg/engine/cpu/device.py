@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, text_arrow
 from gpuseg.engine.capabilities import construct
-from gpuseg.engine.cpu.aggregate import aggregate_events, attribute_rows
+from gpuseg.engine.cpu.aggregate import aggregate_events
+from gpuseg.engine.cpu.attribute_rows import attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.cpu.hashing import hash_ids, order_by_bucket

@@ -1,0 +1,211 @@
+"""Reads the sources part by part into buckets; parts depend on the files alone, so that any executor has the same."""
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.base import Device
+from gpuseg.engine.program import ReadPlan, Tally
+from gpuseg.engine.spill import Room, Run, RunWriter
+from gpuseg.vocabulary import KINDS
+from gpuseg.workspace.ledger import Entry
+
+PART_BYTES = 256 * 2**20
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some of a source's files.
+
+    Parameters
+    ----------
+    number : int
+        Place among the parts of all sources.
+    source : int
+        Place of the source among the plans.
+    low, high : int
+        The first of its files, and the first that is not.
+    """
+
+    number: int
+    source: int
+    low: int
+    high: int
+
+    def __str__(self) -> str:
+        return f"{self.number:05d}"
+
+
+def parts_of(reads: Sequence[ReadPlan], sizes: Mapping[str, int]) -> list[Part]:
+    """Parts of every source, in order: successive files of together at most `PART_BYTES`, or one that is larger.
+
+    A source of attributes is one part, for its files are compared with each other.
+
+    Parameters
+    ----------
+    reads : sequence of ReadPlan
+    sizes : mapping of file to bytes
+        Of those that are known.
+    """
+    found: list[Part] = []
+    for source, plan in enumerate(reads):
+        whole = KINDS[plan.kind].has_attributes
+        cuts = [0, *([] if whole else _cuts([sizes.get(file, 0) for file in plan.files])), len(plan.files)]
+        found += [Part(len(found) + i, source, low, high) for i, (low, high) in enumerate(pairwise(cuts))]
+    return found
+
+
+def _cuts(sizes: Sequence[int]) -> Iterator[int]:
+    held = 0
+    for place, size in enumerate(sizes):
+        if held and held + size > PART_BYTES:
+            yield place
+            held = 0
+        held += size
+
+
+class Stopped(Exception):
+    """A part ended before its time, for nobody waits for it any more."""
+
+
+class Pulse:
+    """Tells the process that waits how far a part is, and the part whether to stop; elsewhere it does neither.
+
+    Parameters
+    ----------
+    progress : callable
+        Called with "read" and the number of rows, by one thread at a time.
+    """
+
+    def __init__(self, progress: Callable[[str, int], None] | None = None) -> None:
+        self._progress = progress
+        self._lock = threading.Lock()
+        self._stopped = False
+
+    def __reduce__(self) -> tuple[type["Pulse"], tuple[()]]:
+        return Pulse, ()
+
+    def stop(self) -> None:
+        """Let every part end at its next chunk."""
+        self._stopped = True
+
+    def beat(self, n_rows: int) -> None:
+        """Say that so many more rows were read.
+
+        Raises
+        ------
+        Stopped
+            If the part is to end.
+        """
+        if self._stopped:
+            raise Stopped
+        if self._progress is not None:
+            with self._lock:
+                self._progress("read", n_rows)
+
+
+@dataclass
+class Scanned:
+    """What a part held.
+
+    Parameters
+    ----------
+    run : Run
+    tally : Tally
+    rejected : list of Arrow table
+        Rows set apart.
+    refused : array or None
+        Marks of profiles that may not be used, each once.
+    """
+
+    run: Run
+    tally: Tally = field(default_factory=Tally)
+    rejected: list[pa.Table] = field(default_factory=list)
+    refused: npt.NDArray[Any] | None = None
+
+
+@dataclass(frozen=True)
+class Scanner:
+    """Reads one part and partitions its rows; safe to call from several threads and processes.
+
+    Parameters
+    ----------
+    reads : sequence of ReadPlan
+    device : Device
+    folder : Path
+        Where rows go that are not held in memory.
+    n_buckets : int
+    room : Room
+    pulse : Pulse
+    """
+
+    reads: Sequence[ReadPlan]
+    device: Device
+    folder: Path
+    n_buckets: int
+    room: Room
+    pulse: Pulse
+
+    def __call__(self, part: Part) -> Scanned:
+        """Read one part."""
+        whole = self.reads[part.source]
+        plan = replace(whole, files=whole.files[part.low : part.high])
+        coded = not KINDS[plan.kind].has_attributes
+        rows = RunWriter(self.folder / f"part-{part}", plan.source, self.n_buckets, self.room, coded=coded)
+        found = Scanned(Run(plan.source, None, ()))
+        refused: list[npt.NDArray[Any]] = []
+        for batch in self.device.scan(plan):
+            self.pulse.beat(batch.tally.rows_read)
+            found.tally.add(batch.tally)
+            if batch.rejected is not None:
+                found.rejected.append(batch.rejected)
+            if batch.refused is not None:
+                refused.append(np.unique(batch.refused))
+            rows.append(*self.device.partition_to_host(batch, self.n_buckets))
+        found.run = rows.finish()
+        found.refused = np.unique(np.concatenate(refused)) if refused else None
+        return found
+
+
+@dataclass(frozen=True)
+class ScannedCodec:
+    """Stores what a part held, where all its rows are in files.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the files.
+    """
+
+    folder: Path
+
+    def store(self, result: Scanned) -> Entry | None:
+        """The counts as JSON, rows set apart and refused profiles as tables."""
+        if not result.run.is_stored:
+            return None
+        tables = {f"rejected{place}": table for place, table in enumerate(result.rejected)}
+        if result.refused is not None:
+            tables["refused"] = pa.table({"mark": as_arrow(result.refused)})
+        return Entry({"run": result.run.saved(), "tally": asdict(result.tally)}, tables)
+
+    def restore(self, entry: Entry) -> Scanned:
+        """What `store` was given."""
+        rejected = [entry.tables[name] for name in _rejected_names(entry.tables)]
+        refused = as_numpy(entry.tables["refused"]["mark"]) if "refused" in entry.tables else None
+        run = Run.restored(entry.content["run"], self.folder)
+        return Scanned(run, Tally(**entry.content["tally"]), rejected, refused)
+
+
+def _rejected_names(tables: Mapping[str, pa.Table]) -> Iterator[str]:
+    place = 0
+    while f"rejected{place}" in tables:
+        yield f"rejected{place}"
+        place += 1
