@@ -63,7 +63,11 @@ def progress() -> Progress:
 
 
 class _Lines(Progress):
-    """One line for each committed stage."""
+    """One line for each committed stage, and for what takes long."""
+
+    def advance(self, step: str, n: int) -> None:
+        if not n:
+            note(step)
 
     def finish(self, stage: str, seconds: float, *, reused: bool) -> None:
         note(f"{stage}: {'taken as committed' if reused else f'{seconds:.1f} s'}")
@@ -97,7 +101,9 @@ class _Bars(Progress):
         self._task = self._display.add_task(stage, total=None, done="")
 
     def advance(self, step: str, n: int) -> None:
-        if step == "read":
+        if not n:
+            self._display.update(self._task, done=step)
+        elif step == "read":
             self._rows += n
             self._display.update(self._task, done=f"{self._rows:,} rows")
         elif step == "fit":

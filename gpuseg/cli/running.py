@@ -153,5 +153,8 @@ def _plan_text(plan: dict[str, Any]) -> str:
             f"  read {source['name']} ({source['kind']}, {source['format']}): {_of(source['n_files'], 'file')}"
         )
     lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB in all; profiles in {_of(plan['n_buckets'], 'bucket')}")
-    lines += [f"  {stage}: {'run' if needed else 'take as committed'}" for stage, needed in plan["stages"].items()]
+    for stage, needed in plan["stages"].items():
+        lines.append(f"  {stage}: {'run' if needed else 'take as committed'}")
+        if stage == "fit" and needed:
+            lines += [f"    {cost['text']}" for cost in plan["fit"]]
     return "\n".join(lines)

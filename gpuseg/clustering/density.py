@@ -6,24 +6,23 @@ buckets change anything.
 """
 
 from dataclasses import dataclass
-from math import ceil, sqrt
+from math import ceil
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.clustering.cost import check_fits
 from gpuseg.clustering.kmeans import canonical_order
 from gpuseg.clustering.nearest import row_keys
 from gpuseg.clustering.neighbourhood import LEAST_SAMPLES, Neighbourhood, core_distances, nearest_member
 from gpuseg.engine.base import Device
-from gpuseg.engine.capabilities import capability
-from gpuseg.errors import ConfigError, DeviceMemoryError, UnsupportedOnDeviceError
+from gpuseg.errors import ConfigError
 from gpuseg.vocabulary import NO_SEGMENT
 
 AUTO_LEAST_SIZE = 25
 AUTO_SAMPLES = 5
 _LEAST_POSITIVE = 1e-9
-_FLOAT64_BYTES = 8
 
 
 @dataclass(frozen=True)
@@ -127,40 +126,6 @@ def resolved_density(
     return Density(size, min(AUTO_SAMPLES, size, n_rows) if min_samples == "auto" else min_samples, noise, selection)
 
 
-def check_fits(n_rows: int, n_features: int, *, device: Device, density: Density) -> None:
-    """Refuse what the exact algorithm cannot do on this device; nothing is ever sampled instead.
-
-    Parameters
-    ----------
-    n_rows, n_features : int
-    device : Device
-    density : Density
-
-    Raises
-    ------
-    DeviceMemoryError
-        With the estimate, what is free, and the largest number of rows that fits.
-    UnsupportedOnDeviceError
-        If there is memory, but more rows than the capability table allows.
-    """
-    row = capability("hdbscan", device.name)
-    per_row = row.row_bytes(n_features, {"min_samples": density.min_samples}) + _FLOAT64_BYTES * n_features
-    free = device.free_bytes()
-    in_memory = free // per_row
-    most = int(min(in_memory, sqrt(row.most_work / n_features)))
-    if n_rows <= most:
-        return
-    what = f"exact hdbscan of {n_rows:,} profiles with {n_features} features"
-    rest = f"at most {most:,} profiles fit; use method kmeans, or fewer profiles"
-    if n_rows > in_memory:
-        needed = f"needs about {_size(n_rows * per_row)} of memory on the {device.name}, where {_size(free)} is free"
-        raise DeviceMemoryError(f"{what} {needed}; {rest}")
-    pairs = f"{n_rows**2 / 2:.0e} of them"
-    raise UnsupportedOnDeviceError(
-        f"{what} compares every pair, {pairs}, which takes hours on the {device.name}; {rest}"
-    )
-
-
 def fit_density(rows: npt.NDArray[Any], *, device: Device, density: Density) -> DensityFit:
     """Cluster all rows exactly.
 
@@ -182,7 +147,7 @@ def fit_density(rows: npt.NDArray[Any], *, device: Device, density: Density) -> 
     DeviceMemoryError, UnsupportedOnDeviceError
         If the algorithm does not fit on the device.
     """
-    check_fits(*rows.shape, device=device, density=density)
+    check_fits(*rows.shape, device=device, min_samples=density.min_samples)
     keys = row_keys(rows)
     order = np.argsort(keys, kind="stable")
     ordered = np.ascontiguousarray(rows[order] + rows.dtype.type(0))
@@ -246,7 +211,3 @@ def _canonical(
     renamed = np.full_like(labels, NO_SEGMENT)
     renamed[kept] = places[labels[kept]]
     return renamed, means[sequence], counts[sequence], sequence
-
-
-def _size(n_bytes: float) -> str:
-    return f"{n_bytes / 1e9:,.1f} GB" if n_bytes >= 1e9 else f"{n_bytes / 1e6:,.1f} MB"

@@ -29,6 +29,8 @@ class Capability:
         (n_features, our parameters) to the bytes that a fit needs for each row, besides the rows themselves.
     most_work : float
         Largest square of the rows times features that a fit does in a bearable time, however much memory there is.
+    seconds_per_work : float or None
+        Time that a fit takes for each of these; None where it was never measured.
     """
 
     path: str
@@ -38,6 +40,7 @@ class Capability:
     bounds: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     row_bytes: Callable[[int, Mapping[str, Any]], int] = lambda n_features, parameters: 0
     most_work: float = inf
+    seconds_per_work: float | None = None
 
 
 _KMEANS = {"n_segments": "n_clusters", "seed": "random_state"}
@@ -47,12 +50,14 @@ CAPABILITIES: dict[tuple[str, str], Capability] = {
     # From an array cuML's own `auto` makes ten equal fits.
     ("kmeans", "gpu"): Capability("cuml.cluster:KMeans", _KMEANS, always={"n_init": 1}),
     # Measured with scikit-learn 1.9: the rows in float64 twice, neighbours and their distances, and the trees; every
-    # pair of rows is compared, at 0.5 to 1.5 ns a pair and feature (90 s for 30,000 rows of 70), so one to two hours.
+    # pair of rows is compared, at 0.5 to 1.5 ns a pair and feature (90 s for 30,000 rows of 70; 1.0, 3.8 and 34 s for
+    # 10,000, 20,000 and 60,000 of 13; 3.4 s for 10,000 of 40), so one to two hours at most.
     ("hdbscan", "cpu"): Capability(
         "sklearn.cluster:HDBSCAN",
         always={"copy": True},
         row_bytes=lambda n_features, given: 250 + 16 * n_features + 28 * int(given["min_samples"]),
         most_work=5e12,
+        seconds_per_work=1e-9,
     ),
     # cuML does not count the row itself among its neighbours; its sizes were read in its sources, not measured.
     ("hdbscan", "gpu"): Capability(

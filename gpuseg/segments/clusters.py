@@ -8,15 +8,19 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuseg.clustering.choose import Choice, choose_segments, n_distinct
-from gpuseg.clustering.density import Density, DensityFit, check_fits, fit_density, resolved_density
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd
+from gpuseg.clustering.cost import check_fits, density_cost
+from gpuseg.clustering.density import Density, DensityFit, fit_density, resolved_density
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Reached, best_of, lloyd
 from gpuseg.clustering.neighbourhood import Neighbourhood, inertia_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ClusteringError, ConfigError
+from gpuseg.segments.blocks import MatrixBlock
+from gpuseg.workspace.ledger import Entry, Ledger
 
 _MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
+_PROGRESS = "kmeans"
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,20 +54,17 @@ class Rows:
         Sampled rows in canonical order, in host memory.
     n_profiles : int
         Rows of all blocks together.
-    blocks : callable
-        Gives all rows, one device array a bucket.
-    on_host : callable
-        Gives them in host memory, with the same bits whatever the device.
+    blocks : sequence of MatrixBlock
+        All rows, one block a bucket.
     """
 
     sample: npt.NDArray[np.float32]
     n_profiles: int
-    blocks: Callable[[], Sequence[Any]]
-    on_host: Callable[[], Sequence[npt.NDArray[np.float32]]]
+    blocks: Sequence[MatrixBlock]
 
 
 def kmeans_clusters(
-    config: Config, engine: Engine, rows: Rows, on_pass: Callable[[], None]
+    config: Config, engine: Engine, rows: Rows, progress: Callable[[str, int], None]
 ) -> tuple[Clusters, Sequence[Any]]:
     """K-means with the number of segments that was asked for or is chosen, and the blocks it was fitted on.
 
@@ -81,17 +82,21 @@ def kmeans_clusters(
     options: dict[str, Any] = {"device": engine.device, "executor": engine.executor, "variance": variance}
     best = best_of(starts, [engine.device.asarray(seeding)], **options)
     blocks = rows.blocks()
-    fit = lloyd(blocks, best.centers, on_pass=on_pass, **options)
+    fit = lloyd(blocks, best.centers, on_pass=lambda: progress("fit", 1), **options)
     if not fit.counts.all():
         raise ClusteringError("a segment is empty after the last pass; ask for fewer segments")
     # Blocks add up in another order where there are other buckets; nine digits are the same.
     inertia = float(f"{fit.inertia:.9g}")
     means = fit.sums / fit.counts[:, None]
-    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, choice.as_dict()), blocks
+    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, told)
+
+
+def _reached(content: Any) -> Reached:
+    return Reached(np.array(content["centers"], np.float32), content["n_iter"], settled=content["settled"])
 
 
 def density_clusters(
-    config: Config, engine: Engine, rows: Rows, on_pass: Callable[[], None]
+    config: Config, engine: Engine, rows: Rows, progress: Callable[[str, int], None]
 ) -> tuple[Clusters, Sequence[Any]]:
     """HDBSCAN over all profiles at once, and the blocks it was fitted on, which are in host memory.
 
@@ -116,10 +121,12 @@ def density_clusters(
         min_share=section.min_segment_share,
         section="cluster.",
     )
-    check_fits(rows.n_profiles, rows.sample.shape[1], device=engine.device, density=density)
+    size = (rows.n_profiles, rows.sample.shape[1])
+    check_fits(*size, device=engine.device, min_samples=density.min_samples)
+    progress(density_cost(*size, device=engine.device, min_samples=density.min_samples).text, 0)
     blocks = rows.on_host()
     fit = fit_density(np.concatenate(blocks), device=engine.device, density=density)
-    on_pass()
+    progress("fit", 1)
     n, k = rows.n_profiles, len(fit.counts)
     if k < 2:
         lower = "them" if density.min_cluster_size > 2 else "min_samples"
@@ -193,7 +200,7 @@ def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], varia
         rows,
         candidates,
         device=engine.device,
-        executor=engine.executor,
+        executor=engine.threads,
         seed=config.run.seed,
         min_share=section.min_segment_share,
         variance=variance,

@@ -353,3 +353,40 @@ def test_one_segment_for_nearly_all_is_a_warning(write, gpuseg, monkeypatch):
     assert "% of the profiles into one segment; cluster.selection: leaf looks for finer ones" in told.err
     told = gpuseg("run", write("leaves", cluster={"method": "hdbscan", "selection": "leaf"}))
     assert "into one segment" not in told.err
+
+
+# --- what a fit will take ---
+
+
+def test_a_dry_run_tells_what_a_fit_will_take(write, gpuseg):
+    path = write()
+    plan = gpuseg("--json", "run", path, "--dry-run").content
+    assert [(cost["version"], cost["n_profiles"]) for cost in plan["fit"]] == [(None, 10_000), (None, 100_000)]
+    assert plan["fit"][1]["seconds"] == pytest.approx(100 * plan["fit"][0]["seconds"])
+    assert plan["fit"][1]["n_bytes"] == 10 * plan["fit"][0]["n_bytes"]
+    assert gpuseg("features", path).code == 0
+    told = gpuseg("run", path, "--dry-run", "--resume")
+    (line,) = (line for line in told.out.splitlines() if "hdbscan" in line)
+    assert line.startswith("    hdbscan of 900 profiles with ")
+    assert line.endswith(" (as many as in v0001)")
+    assert gpuseg("fit", path).code == 0
+    assert "hdbscan" not in gpuseg("run", path, "--dry-run", "--resume").out
+
+
+def test_a_dry_run_with_settings_beyond_the_profiles(write, gpuseg):
+    path = write(cluster={"method": "hdbscan", "min_cluster_size": 50_000, "min_samples": 20_000})
+    assert gpuseg("run", path, "--dry-run").code == 0
+
+
+def test_a_dry_run_of_kmeans_needs_no_estimate(write, gpuseg):
+    assert gpuseg("--json", "run", write(cluster={"method": "kmeans"}), "--dry-run").content["fit"] == []
+
+
+def test_a_line_before_what_takes_long(write, gpuseg):
+    path = write()
+    assert "hdbscan" not in gpuseg("features", path).err
+    told = gpuseg("-v", "fit", path)
+    (line,) = (line for line in told.err.splitlines() if "hdbscan of" in line)
+    assert line.startswith("gpuseg: hdbscan of 900 profiles with ")
+    assert " features: by estimate " in line
+    assert line.endswith(" MB of memory")

@@ -6,7 +6,8 @@ from sklearn.cluster import HDBSCAN
 from sklearn.datasets import load_digits, make_blobs, make_circles, make_moons
 from sklearn.metrics import adjusted_rand_score
 
-from gpuseg.clustering.density import Density, check_fits, fit_density, resolved_density
+from gpuseg.clustering.cost import check_fits
+from gpuseg.clustering.density import Density, fit_density, resolved_density
 from gpuseg.clustering.nearest import row_keys
 from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.errors import ConfigError, DeviceMemoryError, UnsupportedOnDeviceError
@@ -164,9 +165,9 @@ def test_what_does_not_fit_into_memory_is_refused_with_what_would():
         "exact hdbscan of 5,000 profiles with 8 features needs about 2.9 MB of memory on the cpu, where 1.0 MB is "
         f"free; at most {most:,} profiles fit; use method kmeans, or fewer profiles"
     )
-    check_fits(most, 8, device=Crowded(), density=DENSITY)
+    check_fits(most, 8, device=Crowded(), min_samples=5)
     with pytest.raises(DeviceMemoryError):
-        check_fits(most + 1, 8, device=Crowded(), density=DENSITY)
+        check_fits(most + 1, 8, device=Crowded(), min_samples=5)
 
 
 class Roomy(CpuDevice):
@@ -175,13 +176,13 @@ class Roomy(CpuDevice):
 
 
 def test_what_would_take_hours_is_refused():
-    check_fits(790_569, 8, device=Roomy(), density=DENSITY)
-    check_fits(250_000, 80, device=Roomy(), density=DENSITY)
+    check_fits(790_569, 8, device=Roomy(), min_samples=5)
+    check_fits(250_000, 80, device=Roomy(), min_samples=5)
     refused = r"^exact hdbscan of 2,000,000 .* 2e\+12 of them, which takes hours .* at most 790,569 profiles fit; "
     with pytest.raises(UnsupportedOnDeviceError, match=refused):
-        check_fits(2_000_000, 8, device=Roomy(), density=DENSITY)
+        check_fits(2_000_000, 8, device=Roomy(), min_samples=5)
     with pytest.raises(UnsupportedOnDeviceError, match="at most 250,000 profiles fit"):
-        check_fits(250_001, 80, device=Roomy(), density=DENSITY)
+        check_fits(250_001, 80, device=Roomy(), min_samples=5)
 
 
 def test_a_device_without_the_algorithm_says_so():
