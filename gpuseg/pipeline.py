@@ -11,13 +11,16 @@ from typing import Any
 from gpuseg import __version__, stage_settings, stages
 from gpuseg.config import Config, read_config
 from gpuseg.engine import Engine, kept_memory, open_engine
+from gpuseg.errors import ClusteringError, ConfigError, DataError, GateFailed, IntegrityError
 from gpuseg.features.registry import check_families
+from gpuseg.outcome import Outcome
 from gpuseg.progress import Progress
 from gpuseg.provenance import provenance
 from gpuseg.segments.estimates import fit_costs
 from gpuseg.segments.run import Run
 from gpuseg.sources.plan import Plans, plan_sources
 from gpuseg.sources.zones import tzdata_version
+from gpuseg.workspace.ledger import Ledger
 from gpuseg.workspace.run_directory import RunDirectory
 from gpuseg.workspace.version import StageRecord, Version
 
@@ -52,6 +55,8 @@ STAGES = (
     Stage("report", stages.report, ("report.html", "MODEL_CARD.md"), stage_settings.report),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
+_SAME_AGAIN = (ConfigError, DataError, ClusteringError, GateFailed, IntegrityError)
+"""What another attempt with the same configuration and data would meet again."""
 
 
 def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str, Any] | None = None) -> Run:
@@ -74,45 +79,6 @@ def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str,
         See `gpuseg.errors`; the version that was current before stays as it was.
     """
     return execute(read_config(config), frames=frames).run
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What `execute` did.
-
-    Parameters
-    ----------
-    version : Version
-    records : tuple of StageRecord
-        Committed stages of the version, in order.
-    executed : tuple of str
-        Names of those that ran now.
-    reason : str
-        Why the device is the one it is.
-    """
-
-    version: Version
-    records: tuple[StageRecord, ...]
-    executed: tuple[str, ...]
-    reason: str
-
-    @property
-    def run(self) -> Run:
-        """The version as a finished run."""
-        return Run(self.version.path)
-
-    @property
-    def warnings(self) -> list[str]:
-        """What asks something of the reader, of every stage, once each."""
-        return self._told("warnings")
-
-    @property
-    def notes(self) -> list[str]:
-        """What says that a setting did its work, of every stage, once each."""
-        return self._told("notes")
-
-    def _told(self, kind: str) -> list[str]:
-        return list(dict.fromkeys(line for record in self.records for line in record.facts.get(kind, ())))
 
 
 def execute(
@@ -171,10 +137,8 @@ def execute(
                         tzdata=tzdata_version(),
                     )
                     directory.publish(version, facts, outcome.records)
-            except BaseException:
-                shutil.rmtree(version.scratch, ignore_errors=True)
-                if version.stage(STAGE_NAMES[0]) is None:
-                    directory.discard(version)
+            except BaseException as error:
+                _let_go(directory, version, error)
                 raise
     return outcome
 
@@ -234,8 +198,17 @@ def _open(directory: RunDirectory, *, fresh: bool) -> Version:
         directory.discard(unfinished)
         unfinished = None
     if unfinished is not None:
-        shutil.rmtree(unfinished.scratch, ignore_errors=True)
+        unfinished.remove_temporaries()
     return unfinished or directory.begin()
+
+
+def _let_go(directory: RunDirectory, version: Version, error: BaseException) -> None:
+    """Leave of an unfinished version what a later attempt can go on with: nothing of data that cannot be used."""
+    if not isinstance(error, _SAME_AGAIN) and any(version.scratch.glob("*/*.json")):
+        return
+    shutil.rmtree(version.scratch, ignore_errors=True)
+    if version.stage(STAGE_NAMES[0]) is None:
+        directory.discard(version)
 
 
 def _matching(version: Version, keys: Mapping[str, str], until: str) -> tuple[StageRecord, ...] | None:
@@ -266,14 +239,16 @@ def _run_stages(
     for position, stage in enumerate(STAGES[: STAGE_NAMES.index(until) + 1]):
         record = version.stage(stage.name)
         if record is None or record.key != keys[stage.name]:
-            for later in reversed(STAGES[position:]):
+            begun = Ledger.is_of(version.scratch / stage.name, keys[stage.name])
+            for later in reversed(STAGES[position + begun :]):
                 version.drop_stage(later.name, later.outputs)
             given = donor.stage(stage.name) if donor is not None else None
             if donor is not None and given is not None and given.key == keys[stage.name]:
                 record = version.adopt_stage(given, donor)
             else:
                 done = {r.stage: r.facts for r in records}
-                job = stages.Job(config, engine, plans, version, done, progress.advance, rows, samples)
+                ledger = Ledger(version.scratch / stage.name, keys[stage.name])
+                job = stages.Job(config, engine, plans, version, done, ledger, progress.advance, rows, samples)
                 record = _execute_stage(stage, job, keys[stage.name], progress)
                 executed.append(stage.name)
         else:
@@ -290,5 +265,6 @@ def _execute_stage(stage: Stage, job: stages.Job, key: str, progress: Progress) 
     facts = stage.execute(job)
     seconds = time.perf_counter() - begun
     record = job.version.commit_stage(stage.name, key=key, seconds=seconds, outputs=stage.outputs, facts=facts)
+    job.ledger.close()
     progress.finish(stage.name, seconds, reused=False)
     return record

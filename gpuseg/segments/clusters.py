@@ -10,17 +10,14 @@ import numpy.typing as npt
 from gpuseg.clustering.choose import Choice, choose_segments, n_distinct
 from gpuseg.clustering.cost import check_fits, density_cost
 from gpuseg.clustering.density import Density, DensityFit, fit_density, resolved_density
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Reached, best_of, lloyd
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd
 from gpuseg.clustering.neighbourhood import Neighbourhood, inertia_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ClusteringError, ConfigError
-from gpuseg.segments.blocks import MatrixBlock
-from gpuseg.workspace.ledger import Entry, Ledger
 
 _MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
-_PROGRESS = "kmeans"
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,13 +51,16 @@ class Rows:
         Sampled rows in canonical order, in host memory.
     n_profiles : int
         Rows of all blocks together.
-    blocks : sequence of MatrixBlock
-        All rows, one block a bucket.
+    blocks : callable
+        Gives all rows, one device array a bucket.
+    on_host : callable
+        Gives them in host memory, with the same bits whatever the device.
     """
 
     sample: npt.NDArray[np.float32]
     n_profiles: int
-    blocks: Sequence[MatrixBlock]
+    blocks: Callable[[], Sequence[Any]]
+    on_host: Callable[[], Sequence[npt.NDArray[np.float32]]]
 
 
 def kmeans_clusters(
@@ -88,11 +88,7 @@ def kmeans_clusters(
     # Blocks add up in another order where there are other buckets; nine digits are the same.
     inertia = float(f"{fit.inertia:.9g}")
     means = fit.sums / fit.counts[:, None]
-    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, told)
-
-
-def _reached(content: Any) -> Reached:
-    return Reached(np.array(content["centers"], np.float32), content["n_iter"], settled=content["settled"])
+    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, choice.as_dict()), blocks
 
 
 def density_clusters(
@@ -200,7 +196,7 @@ def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], varia
         rows,
         candidates,
         device=engine.device,
-        executor=engine.threads,
+        executor=engine.executor,
         seed=config.run.seed,
         min_share=section.min_segment_share,
         variance=variance,

@@ -3,22 +3,21 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
 from gpuseg.config import Config
 from gpuseg.engine import Engine
-from gpuseg.engine.held import Held
 from gpuseg.errors import ClusteringError, EmptyDataError
 from gpuseg.matrix.transform import MatrixTransform, fit_transform_of
-from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import segment_cards
 from gpuseg.segments.clusters import METHODS, Rows
 from gpuseg.segments.model import Model
 from gpuseg.segments.naming import name_segments
 from gpuseg.segments.sample import SampleRule, sample_profiles
 from gpuseg.segments.totals import totals_of_sample
-from gpuseg.workspace.ledger import Ledger
+from gpuseg.workspace.files import read_table
 
 
 @dataclass(frozen=True)
@@ -29,13 +28,13 @@ class Fitted:
     ----------
     model : Model
     warnings : tuple of str
-    rows : dict of bucket file name to MatrixBlock
+    rows : dict of bucket file name to array
         The matrix that it was fitted on, as `Model.place` takes it.
     """
 
     model: Model
     warnings: tuple[str, ...]
-    rows: dict[str, MatrixBlock]
+    rows: dict[str, Any]
 
 
 def fit_model(
@@ -45,7 +44,6 @@ def fit_model(
     files: Sequence[Path],
     described: Sequence[Mapping[str, Any]],
     n_profiles: int,
-    ledger: Ledger,
     progress: Callable[[str, int], None],
 ) -> Fitted:
     """Fit transformation and centers on the feature files.
@@ -60,8 +58,6 @@ def fit_model(
         What `_features.json` says.
     n_profiles : int
         Rows of all files together.
-    ledger : Ledger
-        How far an earlier attempt came; rows lie in its folder where they are too many for memory.
     progress : callable
         Called with ("fit", 1) after each pass over all rows, and with a line for people and 0 before what takes long.
 
@@ -108,10 +104,24 @@ def fit_model(
         seed=config.run.seed,
         neighbourhood=clusters.neighbourhood,
     )
-    totals = totals_of_sample(unnamed, sample, engine.device)
+    totals = totals_of_sample(unnamed, sample, engine)
     names = name_segments(segment_cards(unnamed, totals, medians=False), totals.means())
-    by_bucket = {file.name: block for file, block in zip(files, blocks, strict=True)}
-    return Fitted(replace(unnamed, names=tuple(names)), (*warnings, *clusters.warnings), by_bucket)
+    rows = {file.name: block for file, block in zip(files, blocks, strict=True)}
+    return Fitted(replace(unnamed, names=tuple(names)), (*warnings, *clusters.warnings), rows)
+
+
+@dataclass(frozen=True)
+class _Block:
+    """Matrix rows of one feature file, on the engine's device or in host memory."""
+
+    transform: MatrixTransform
+    engine: Engine | None = None
+
+    def __call__(self, file: Path) -> Any:
+        table = read_table(file, self.transform.features)
+        if self.engine is None:
+            return self.transform.apply(table)
+        return self.engine.device.matrix(table, self.transform.plan)
 
 
 def _fit_matrix(
