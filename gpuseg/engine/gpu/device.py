@@ -11,7 +11,8 @@ import pyarrow as pa
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.capabilities import capability, library_parameters
-from gpuseg.engine.cpu.aggregate import aggregate_events, attribute_rows
+from gpuseg.engine.cpu.aggregate import aggregate_events
+from gpuseg.engine.cpu.attribute_rows import attribute_rows
 from gpuseg.engine.cpu.canonical import canonical_columns
 from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.engine.cpu.hashing import hash_ids
