@@ -21,6 +21,7 @@ from gpuseg.feature_build import (
 )
 from gpuseg.features.registry import check_names, declare_features
 from gpuseg.segments.assign import assign_profiles
+from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import describe_segments
 from gpuseg.segments.fit import fit_model
 from gpuseg.segments.model import Model
@@ -56,7 +57,7 @@ class Job:
         What an earlier attempt at the stage has done.
     progress : callable
         Called with a step and how much of it was done since the last call.
-    rows : dict of bucket name to device array
+    rows : dict of bucket name to MatrixBlock
         Matrix rows that `fit` leaves for `assign`; empty where `fit` did not run in this process.
     samples : dict of stage name to Arrow table
         Sampled profiles with their segments that `assign` leaves for `explain`; empty where it did not run either.
@@ -69,7 +70,7 @@ class Job:
     facts: Mapping[str, Mapping[str, Any]]
     ledger: Ledger
     progress: Callable[[str, int], None]
-    rows: dict[str, Any]
+    rows: dict[str, MatrixBlock]
     samples: dict[str, pa.Table]
 
     @property
@@ -142,6 +143,7 @@ def fit(job: Job) -> Facts:
         files=bucket_files(job.folder / "features"),
         described=declared,
         n_profiles=job.facts["features"]["n_profiles"],
+        ledger=job.ledger,
         progress=job.progress,
     )
     fitted.model.save(job.folder / "model")
@@ -166,7 +168,8 @@ def assign(job: Job) -> Facts:
         buckets=job.buckets,
         progress=job.progress,
         n_profiles=job.facts["features"]["n_profiles"],
-        matrix_rows=job.rows,
+        blocks=job.rows,
+        ledger=job.ledger,
     )
     job.samples["assign"] = totals.sample
     content = describe_segments(

@@ -73,7 +73,7 @@ def _stand_in_engine() -> Iterator[Any]:
 
     workers = LocalExecutor()
     try:
-        yield Engine(GpuDevice(stand_ins()), workers, "gpu: stand-ins, no GPU")
+        yield Engine(GpuDevice(stand_ins()), workers, "gpu: stand-ins, no GPU", workers)
     finally:
         workers.close()
 

@@ -50,25 +50,43 @@ class Fit:
     n_iter: int
 
 
+@dataclass(frozen=True)
+class Reached:
+    """Where Lloyd's iterations stand: all that decides how they go on.
+
+    Parameters
+    ----------
+    centers : float array, shape (k, n_features)
+    n_iter : int
+        Updates made.
+    settled : bool
+        Whether the stopping rule was met.
+    """
+
+    centers: npt.NDArray[Any]
+    n_iter: int = 0
+    settled: bool = False
+
+
 def lloyd(
     blocks: Sequence[Any],
-    centers: npt.NDArray[Any],
+    start: npt.NDArray[Any] | Reached,
     *,
     device: Device,
     executor: Mapper,
     max_iter: int = 300,
     tol: float = 1e-4,
     variance: float = 1.0,
-    on_pass: Callable[[], None] | None = None,
+    on_pass: Callable[[Reached], None] | None = None,
 ) -> Fit:
     """Lloyd's iterations over all rows: N updates, then one assignment to the final centers.
 
     Parameters
     ----------
-    blocks : sequence of device arrays, each of shape (n_rows, n_features)
+    blocks : sequence of device arrays, each of shape (n_rows, n_features), or of callables that give one for a device
         All rows; sums are added in the order of the blocks.
-    centers : array, shape (k, n_features)
-        Start.
+    start : array, shape (k, n_features), or Reached
+        Centers to start from, or where to go on.
     device, executor
         What a block runs on, and how blocks are spread.
     max_iter : int
@@ -79,25 +97,25 @@ def lloyd(
     variance : float
         Mean over columns of the variance of the rows, the scale that scikit-learn's `tol` refers to.
     on_pass : callable, optional
-        Called after each pass over the rows.
+        Called after each update and the pass over the rows that follows it.
 
     Returns
     -------
     Fit
     """
+    reached = start if isinstance(start, Reached) else Reached(start)
+    centers, n_iter, settled = reached.centers, reached.n_iter, reached.settled
     kind = centers.dtype
-    n_iter = 0
     found = _pass(blocks, centers, device, executor)
-    while n_iter < max_iter:
+    while n_iter < max_iter and not settled:
         updated = _updated(found, centers, blocks, device).astype(kind)
         shift = float(((updated.astype(np.float64) - centers.astype(np.float64)) ** 2).sum())
         centers = updated
         n_iter += 1
         found = _pass(blocks, centers, device, executor)
+        settled = shift == 0.0 or (tol > 0 and shift <= tol * variance)
         if on_pass is not None:
-            on_pass()
-        if shift == 0.0 or (tol > 0 and shift <= tol * variance):
-            break
+            on_pass(Reached(centers, n_iter, settled))
     order = canonical_order(found.counts, centers)
     return Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
 
@@ -127,14 +145,26 @@ def canonical_order(counts: npt.NDArray[np.int64], centers: npt.NDArray[Any]) ->
 
 
 def _pass(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Device, executor: Mapper) -> LloydPass:
-    def one(block: Any) -> LloydPass:
-        return device.assign_accumulate(block, centers)
-
     total: LloydPass | None = None
-    for part in executor.map(one, blocks):
+    for part in executor.map(_BlockPass(device, centers), blocks):
         total = part if total is None else _added(total, part)
     assert total is not None
     return total
+
+
+@dataclass(frozen=True)
+class _BlockPass:
+    """The pass over one block."""
+
+    device: Device
+    centers: npt.NDArray[Any]
+
+    def __call__(self, block: Any) -> LloydPass:
+        return self.device.assign_accumulate(_rows_of(block, self.device), self.centers)
+
+
+def _rows_of(block: Any, device: Device) -> Any:
+    return block(device) if callable(block) else block
 
 
 def _added(left: LloydPass, right: LloydPass) -> LloydPass:
@@ -157,8 +187,9 @@ def _farthest_rows(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Dev
     """Distinct rows farthest from their nearest center; ties go to the row of least coordinates."""
     candidates = []
     for block in blocks:
-        rows = device.to_host(block)
-        nearest = device.to_host(device.assign_accumulate(block, centers, want_labels=True).nearest)
+        on_device = _rows_of(block, device)
+        rows = device.to_host(on_device)
+        nearest = device.to_host(device.assign_accumulate(on_device, centers, want_labels=True).nearest)
         # Single precision only shortlists: every row within a rounding error of the n-th distance stays.
         distances = np.unique(nearest)[-n:]
         candidates.append(rows[nearest >= distances[0] * (1 - _SHORTLIST_MARGIN)])

@@ -28,11 +28,14 @@ class Engine:
         How buckets are spread over workers.
     reason : str
         Why this device, in one line.
+    threads : Executor
+        Those of this process, for work on what it holds.
     """
 
     device: Device
     executor: Executor
     reason: str
+    threads: Executor
 
 
 @contextmanager
@@ -69,7 +72,7 @@ def open_engine(
     device, reason = _device(engine, memory or MemorySection())
     workers = LocalExecutor()
     try:
-        yield Engine(device, workers, reason)
+        yield Engine(device, workers, reason, workers)
     finally:
         workers.close()
 

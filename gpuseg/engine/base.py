@@ -18,6 +18,10 @@ class Device(Protocol):
 
     name: str
 
+    @property
+    def held_bytes(self) -> int:
+        """Memory that the rows of a fit may be kept in between passes."""
+
     def scan(self, plan: "ReadPlan") -> "Iterator[Batch]":
         """Read a source chunk by chunk into canonical rows."""
 

@@ -12,11 +12,14 @@ import pyarrow.compute as pc
 
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
+from gpuseg.engine.base import Device
+from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.model import Model, Placement
 from gpuseg.segments.sample import SampleRule
 from gpuseg.segments.totals import Totals, group_of, segment_sums, units_of
 from gpuseg.vocabulary import NO_SEGMENT, SEGMENT_STATUSES
 from gpuseg.workspace.files import read_table, write_table
+from gpuseg.workspace.ledger import Entry, Ledger, Once
 
 
 def assign_profiles(
@@ -29,7 +32,8 @@ def assign_profiles(
     buckets: Sequence[str],
     progress: Callable[[str, int], None],
     n_profiles: int,
-    matrix_rows: dict[str, Any],
+    blocks: Mapping[str, MatrixBlock],
+    ledger: Ledger,
 ) -> Totals:
     """Write the segment of every profile and collect the totals.
 
@@ -47,12 +51,14 @@ def assign_profiles(
         Called with ("assign", 1) after each bucket.
     n_profiles : int
         Profiles with events.
-    matrix_rows : dict of bucket file name to device array
-        The matrix of buckets for which it is at hand; each is dropped once it was used.
+    blocks : mapping of bucket file name to MatrixBlock
+        The matrix of buckets for which it is at hand; what is held of one is let go once it was used.
+    ledger : Ledger
+        Buckets that are done.
     """
-    job = _Assigner(model, engine, SampleRule(model.seed, n_profiles), features, profiles, folder, matrix_rows)
+    job = _Assigner(model, engine.device, SampleRule(model.seed, n_profiles), features, profiles, folder, blocks)
     parts = []
-    for part in engine.executor.map(job, buckets):
+    for part in engine.executor.map(Once(job, ledger, _PartCodec(), "bucket"), buckets):
         parts.append(part)
         progress("assign", 1)
     order = job.rule.order(np.concatenate([part.hashes for part in parts]))
@@ -76,17 +82,40 @@ class _Part:
     hashes: npt.NDArray[np.uint64]
 
 
+class _PartCodec:
+    """Stores what one bucket adds to the totals; figures of float64 come back to the bit."""
+
+    def store(self, result: _Part) -> Entry:
+        content = {
+            "counts": result.counts.tolist(),
+            "n_no_data": result.n_no_data,
+            "sums": result.sums.tolist(),
+            "n_known": result.n_known.tolist(),
+        }
+        return Entry(content, {"sample": result.sample, "hashes": pa.table({"hash": as_arrow(result.hashes)})})
+
+    def restore(self, entry: Entry) -> _Part:
+        return _Part(
+            counts=np.array(entry.content["counts"], np.int64),
+            n_no_data=entry.content["n_no_data"],
+            sums=np.array(entry.content["sums"], np.float64),
+            n_known=np.array(entry.content["n_known"], np.int64),
+            sample=entry.tables["sample"],
+            hashes=as_numpy(entry.tables["hashes"]["hash"]),
+        )
+
+
 @dataclass(frozen=True)
 class _Assigner:
     """Assigns one bucket and writes its file."""
 
     model: Model
-    engine: Engine
+    device: Device
     rule: SampleRule
     features: Path
     profiles: Path
     folder: Path
-    matrix_rows: dict[str, Any]
+    blocks: Mapping[str, MatrixBlock]
 
     def __call__(self, bucket: str) -> _Part:
         everyone = read_table(self.profiles / bucket, ["profile_id"])["profile_id"]
@@ -94,12 +123,13 @@ class _Assigner:
         names = [feature["name"] for feature in self.model.features]
         path = self.features / bucket
         table = read_table(path) if path.exists() else _no_features(everyone, self.model.features)
-        placed = self.model.place(table, self.engine, self.matrix_rows.pop(bucket, None))
+        block = self.blocks.get(bucket)
+        placed = self.model.place(table, self.device, None if block is None else block.take())
         write_table(self.folder / bucket, _assignments(everyone, table["profile_id"], placed, self.model.names))
         labels = placed.segment_id
         groups = group_of(labels, k)
         sums, n_known = segment_sums(table, names, groups, k + 1)
-        rows, hashes = self.rule.pick(table, self.engine)
+        rows, hashes = self.rule.pick(table, self.device)
         sample = table.append_column("segment_id", as_arrow(labels)).drop_columns(["profile_id"])
         return _Part(
             counts=np.bincount(groups, minlength=k + 1),

@@ -10,14 +10,17 @@ import numpy.typing as npt
 from gpuseg.clustering.choose import Choice, choose_segments, n_distinct
 from gpuseg.clustering.cost import check_fits, density_cost
 from gpuseg.clustering.density import Density, DensityFit, fit_density, resolved_density
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, best_of, lloyd
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Reached, best_of, lloyd
 from gpuseg.clustering.neighbourhood import Neighbourhood, inertia_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ClusteringError, ConfigError
+from gpuseg.segments.blocks import MatrixBlock
+from gpuseg.workspace.ledger import Entry, Ledger
 
 _MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
+_PROGRESS = "kmeans"
 
 
 @dataclass(frozen=True, eq=False)
@@ -51,22 +54,19 @@ class Rows:
         Sampled rows in canonical order, in host memory.
     n_profiles : int
         Rows of all blocks together.
-    blocks : callable
-        Gives all rows, one device array a bucket.
-    on_host : callable
-        Gives them in host memory, with the same bits whatever the device.
+    blocks : sequence of MatrixBlock
+        All rows, one block a bucket.
     """
 
     sample: npt.NDArray[np.float32]
     n_profiles: int
-    blocks: Callable[[], Sequence[Any]]
-    on_host: Callable[[], Sequence[npt.NDArray[np.float32]]]
+    blocks: Sequence[MatrixBlock]
 
 
 def kmeans_clusters(
-    config: Config, engine: Engine, rows: Rows, progress: Callable[[str, int], None]
-) -> tuple[Clusters, Sequence[Any]]:
-    """K-means with the number of segments that was asked for or is chosen, and the blocks it was fitted on.
+    config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Callable[[str, int], None]
+) -> Clusters:
+    """K-means with the number of segments that was asked for or is chosen, from where an earlier attempt came.
 
     Raises
     ------
@@ -76,25 +76,40 @@ def kmeans_clusters(
         If a segment is left empty.
     """
     variance = float(rows.sample.var(axis=0, dtype=np.float64).mean())
-    choice = _choose(config, engine, rows.sample, variance)
-    seeding = rows.sample[:SEEDING_ROWS]
-    starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
-    options: dict[str, Any] = {"device": engine.device, "executor": engine.executor, "variance": variance}
-    best = best_of(starts, [engine.device.asarray(seeding)], **options)
-    blocks = rows.blocks()
-    fit = lloyd(blocks, best.centers, on_pass=lambda: progress("fit", 1), **options)
+    options: dict[str, Any] = {"device": engine.device, "variance": variance}
+    saved = ledger.read(_PROGRESS)
+    if saved is None:
+        choice = _choose(config, engine, rows.sample, variance)
+        seeding = rows.sample[:SEEDING_ROWS]
+        starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
+        best = best_of(starts, [engine.device.asarray(seeding)], executor=engine.threads, **options)
+        reached, told = Reached(best.centers), choice.as_dict()
+    else:
+        reached, told = _reached(saved.content), saved.content["choice"]
+
+    def after_pass(now: Reached) -> None:
+        centers = [[float(value) for value in row] for row in now.centers]
+        content = {"choice": told, "centers": centers, "n_iter": now.n_iter, "settled": now.settled}
+        ledger.write(_PROGRESS, Entry(content, {}))
+        progress("fit", 1)
+
+    fit = lloyd(rows.blocks, reached, executor=engine.executor, on_pass=after_pass, **options)
     if not fit.counts.all():
         raise ClusteringError("a segment is empty after the last pass; ask for fewer segments")
     # Blocks add up in another order where there are other buckets; nine digits are the same.
     inertia = float(f"{fit.inertia:.9g}")
     means = fit.sums / fit.counts[:, None]
-    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, choice.as_dict()), blocks
+    return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, told)
+
+
+def _reached(content: Any) -> Reached:
+    return Reached(np.array(content["centers"], np.float32), content["n_iter"], settled=content["settled"])
 
 
 def density_clusters(
-    config: Config, engine: Engine, rows: Rows, progress: Callable[[str, int], None]
-) -> tuple[Clusters, Sequence[Any]]:
-    """HDBSCAN over all profiles at once, and the blocks it was fitted on, which are in host memory.
+    config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Callable[[str, int], None]
+) -> Clusters:
+    """HDBSCAN over all profiles at once, in one go.
 
     A profile of the fit is known again by the bytes of its row, so rows are those of the host on every device.
 
@@ -120,8 +135,8 @@ def density_clusters(
     size = (rows.n_profiles, rows.sample.shape[1])
     check_fits(*size, device=engine.device, min_samples=density.min_samples)
     progress(density_cost(*size, device=engine.device, min_samples=density.min_samples).text, 0)
-    blocks = rows.on_host()
-    fit = fit_density(np.concatenate(blocks), device=engine.device, density=density)
+    everything = np.concatenate([block(engine.device) for block in rows.blocks])
+    fit = fit_density(everything, device=engine.device, density=density)
     progress("fit", 1)
     n, k = rows.n_profiles, len(fit.counts)
     if k < 2:
@@ -141,11 +156,26 @@ def density_clusters(
         "noise": density.noise,
         "n_noise": fit.n_noise,
     }
-    found = Clusters(means, fit.counts, fit.means, inertia, 0, choice, fitted, _warnings(fit, density, n))
-    return found, blocks
+    return Clusters(means, fit.counts, fit.means, inertia, 0, choice, fitted, _warnings(fit, density, n))
 
 
-METHODS = {"kmeans": kmeans_clusters, "hdbscan": density_clusters}
+@dataclass(frozen=True)
+class Method:
+    """A way to find clusters.
+
+    Parameters
+    ----------
+    find : callable
+        From configuration, engine, rows, ledger and progress to `Clusters`.
+    on_host : bool
+        Whether it needs rows in host memory.
+    """
+
+    find: Callable[[Config, Engine, Rows, Ledger, Callable[[str, int], None]], Clusters]
+    on_host: bool = False
+
+
+METHODS = {"kmeans": Method(kmeans_clusters), "hdbscan": Method(density_clusters, on_host=True)}
 
 
 def _warnings(fit: DensityFit, density: Density, n: int) -> tuple[str, ...]:
@@ -196,7 +226,7 @@ def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], varia
         rows,
         candidates,
         device=engine.device,
-        executor=engine.executor,
+        executor=engine.threads,
         seed=config.run.seed,
         min_share=section.min_segment_share,
         variance=variance,

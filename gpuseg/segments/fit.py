@@ -9,15 +9,17 @@ import pyarrow as pa
 
 from gpuseg.config import Config
 from gpuseg.engine import Engine
+from gpuseg.engine.held import Held
 from gpuseg.errors import ClusteringError, EmptyDataError
 from gpuseg.matrix.transform import MatrixTransform, fit_transform_of
+from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import segment_cards
 from gpuseg.segments.clusters import METHODS, Rows
 from gpuseg.segments.model import Model
 from gpuseg.segments.naming import name_segments
 from gpuseg.segments.sample import SampleRule, sample_profiles
 from gpuseg.segments.totals import totals_of_sample
-from gpuseg.workspace.files import read_table
+from gpuseg.workspace.ledger import Ledger
 
 
 @dataclass(frozen=True)
@@ -28,13 +30,13 @@ class Fitted:
     ----------
     model : Model
     warnings : tuple of str
-    rows : dict of bucket file name to array
+    rows : dict of bucket file name to MatrixBlock
         The matrix that it was fitted on, as `Model.place` takes it.
     """
 
     model: Model
     warnings: tuple[str, ...]
-    rows: dict[str, Any]
+    rows: dict[str, MatrixBlock]
 
 
 def fit_model(
@@ -44,6 +46,7 @@ def fit_model(
     files: Sequence[Path],
     described: Sequence[Mapping[str, Any]],
     n_profiles: int,
+    ledger: Ledger,
     progress: Callable[[str, int], None],
 ) -> Fitted:
     """Fit transformation and centers on the feature files.
@@ -58,6 +61,8 @@ def fit_model(
         What `_features.json` says.
     n_profiles : int
         Rows of all files together.
+    ledger : Ledger
+        How far an earlier attempt came; rows lie in its folder where they are too many for memory.
     progress : callable
         Called with ("fit", 1) after each pass over all rows, and with a line for people and 0 before what takes long.
 
@@ -80,17 +85,10 @@ def fit_model(
         raise EmptyDataError(f"{n_profiles} profile has events before as_of; segments need at least 2")
     sample = sample_profiles(SampleRule(config.run.seed, n_profiles), engine, files=files)
     transform, warnings = _fit_matrix(config, sample, described)
-    clusters, blocks = METHODS[config.cluster.method](
-        config,
-        engine,
-        Rows(
-            transform.apply(sample),
-            n_profiles,
-            blocks=lambda: list(engine.executor.map(_Block(transform, engine), files)),
-            on_host=lambda: list(engine.executor.map(_Block(transform), files)),
-        ),
-        progress,
-    )
+    method = METHODS[config.cluster.method]
+    held = Held(str(ledger.folder), engine.device.held_bytes)
+    blocks = [MatrixBlock(file, ledger.folder / f"{file.stem}.npy", transform, held, method.on_host) for file in files]
+    clusters = method.find(config, engine, Rows(transform.apply(sample), n_profiles, blocks), ledger, progress)
     unnamed = Model(
         transform=transform,
         centers=clusters.centers,
@@ -104,24 +102,10 @@ def fit_model(
         seed=config.run.seed,
         neighbourhood=clusters.neighbourhood,
     )
-    totals = totals_of_sample(unnamed, sample, engine)
+    totals = totals_of_sample(unnamed, sample, engine.device)
     names = name_segments(segment_cards(unnamed, totals, medians=False), totals.means())
-    rows = {file.name: block for file, block in zip(files, blocks, strict=True)}
-    return Fitted(replace(unnamed, names=tuple(names)), (*warnings, *clusters.warnings), rows)
-
-
-@dataclass(frozen=True)
-class _Block:
-    """Matrix rows of one feature file, on the engine's device or in host memory."""
-
-    transform: MatrixTransform
-    engine: Engine | None = None
-
-    def __call__(self, file: Path) -> Any:
-        table = read_table(file, self.transform.features)
-        if self.engine is None:
-            return self.transform.apply(table)
-        return self.engine.device.matrix(table, self.transform.plan)
+    by_bucket = {file.name: block for file, block in zip(files, blocks, strict=True)}
+    return Fitted(replace(unnamed, names=tuple(names)), (*warnings, *clusters.warnings), by_bucket)
 
 
 def _fit_matrix(

@@ -11,8 +11,9 @@ import pyarrow as pa
 
 from gpuseg.clustering.nearest import row_distances
 from gpuseg.clustering.neighbourhood import Neighbourhood
-from gpuseg.engine import Engine, open_engine
+from gpuseg.engine import open_engine
 from gpuseg.engine.arrow import as_arrow
+from gpuseg.engine.base import Device
 from gpuseg.errors import IntegrityError, SchemaError
 from gpuseg.matrix.transform import MatrixTransform
 from gpuseg.segments.arrays import read_array, read_neighbourhood, write_array, write_neighbourhood
@@ -139,14 +140,14 @@ class Model:
             **arrays,
         )
 
-    def place(self, features: pa.Table, engine: Engine, rows: Any = None) -> "Placement":
+    def place(self, features: pa.Table, device: Device, rows: Any = None) -> "Placement":
         """Put feature rows into segments.
 
         Parameters
         ----------
         features : Arrow table
             Every feature of the matrix.
-        engine : Engine
+        device : Device
         rows : array, shape (n_profiles, n_features), optional
             The matrix of these features, where it is at hand: on the device, or for hdbscan in host memory.
 
@@ -157,21 +158,21 @@ class Model:
         if self.neighbourhood is not None:
             # The fitted rows are found by their bytes, which are the host's.
             at_hand = self.transform.apply(features) if rows is None else rows
-            return self._placed_beside(self.neighbourhood, at_hand, engine)
+            return self._placed_beside(self.neighbourhood, at_hand, device)
         if rows is None:
-            rows = engine.device.matrix(features, self.transform.plan)
-        found = engine.device.assign_accumulate(rows, engine.device.asarray(self.centers), want_labels=True)
-        nearest, second = (engine.device.to_host(a).astype(np.float64) for a in (found.nearest, found.second))
+            rows = device.matrix(features, self.transform.plan)
+        found = device.assign_accumulate(rows, device.asarray(self.centers), want_labels=True)
+        nearest, second = (device.to_host(a).astype(np.float64) for a in (found.nearest, found.second))
         distance = np.sqrt(nearest)
         with np.errstate(invalid="ignore"):
             confidence = np.where(second > 0, 1.0 - distance / np.sqrt(second), 0.0)
-        labels = engine.device.to_host(found.labels).astype(np.int32)
+        labels = device.to_host(found.labels).astype(np.int32)
         return Placement(labels, distance, np.where(np.isinf(second), 1.0, confidence))
 
     def _placed_beside(
-        self, neighbourhood: Neighbourhood, rows: npt.NDArray[np.float32], engine: Engine
+        self, neighbourhood: Neighbourhood, rows: npt.NDArray[np.float32], device: Device
     ) -> "Placement":
-        labels, strengths = neighbourhood.place(rows, device=engine.device)
+        labels, strengths = neighbourhood.place(rows, device=device)
         distance = np.full(len(rows), np.nan)
         inside = labels != NO_SEGMENT
         distance[inside] = row_distances(rows[inside], self.centers[labels[inside]])
@@ -213,7 +214,7 @@ class Model:
             elif not (pa.types.is_integer(kind) or pa.types.is_floating(kind)):
                 raise SchemaError(f"features: column {name!r} is {kind}, but must hold numbers")
         with open_engine(engine=engine) as opened:
-            placed = self.place(table, opened)
+            placed = self.place(table, opened.device)
         columns = {"profile_id": table["profile_id"]} if "profile_id" in table.column_names else {}
         columns |= {
             "segment_id": as_arrow(placed.segment_id),

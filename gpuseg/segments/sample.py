@@ -10,6 +10,7 @@ import pyarrow as pa
 
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow
+from gpuseg.engine.base import Device
 from gpuseg.workspace.files import read_table
 
 SAMPLE_PROFILES = 131_072
@@ -31,10 +32,10 @@ class SampleRule:
     seed: int
     n_profiles: int
 
-    def pick(self, table: pa.Table, engine: Engine) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
+    def pick(self, table: pa.Table, device: Device) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint64]]:
         """Rows of a part of the profiles that may be in the sample, and their hashes."""
         # A seed of its own keeps the sample independent of the buckets, which use the plain hash.
-        hashes = engine.device.hash_ids(table["profile_id"], (self.seed << 1) | 1)
+        hashes = device.hash_ids(table["profile_id"], (self.seed << 1) | 1)
         share = SAMPLE_PROFILES * _MARGIN / self.n_profiles
         if share >= 1.0:
             return np.arange(hashes.size), hashes
@@ -48,13 +49,20 @@ class SampleRule:
 
 def sample_profiles(rule: SampleRule, engine: Engine, *, files: Sequence[Path]) -> pa.Table:
     """Features of the sampled profiles, at most `SAMPLE_PROFILES`, in canonical order, without ids."""
-
-    def part(file: Path) -> tuple[pa.Table, npt.NDArray[np.uint64]]:
-        table = read_table(file)
-        rows, hashes = rule.pick(table, engine)
-        kept = table if rows.size == table.num_rows else table.take(as_arrow(rows))
-        return kept.drop_columns(["profile_id"]), hashes
-
-    parts = list(engine.executor.map(part, files))
+    parts = list(engine.executor.map(_Picker(rule, engine.device), files))
     order = rule.order(np.concatenate([hashes for _, hashes in parts]))
     return pa.concat_tables([table for table, _ in parts]).take(as_arrow(order))
+
+
+@dataclass(frozen=True)
+class _Picker:
+    """The part of one feature file that may be in the sample."""
+
+    rule: SampleRule
+    device: Device
+
+    def __call__(self, file: Path) -> tuple[pa.Table, npt.NDArray[np.uint64]]:
+        table = read_table(file)
+        rows, hashes = self.rule.pick(table, self.device)
+        kept = table if rows.size == table.num_rows else table.take(as_arrow(rows))
+        return kept.drop_columns(["profile_id"]), hashes

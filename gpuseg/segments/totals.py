@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.base import Device
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
 from gpuseg.segments.sample import SampleRule, sample_profiles
@@ -104,12 +105,12 @@ def units_of(model: Model) -> npt.NDArray[np.float64]:
 def labelled_sample(model: Model, rule: SampleRule, engine: Engine, *, files: Sequence[Path]) -> pa.Table:
     """The sample of `Totals`, read again from the feature files."""
     sample = sample_profiles(rule, engine, files=files)
-    return sample.append_column("segment_id", as_arrow(model.place(sample, engine).segment_id))
+    return sample.append_column("segment_id", as_arrow(model.place(sample, engine.device).segment_id))
 
 
-def totals_of_sample(model: Model, sample: pa.Table, engine: Engine) -> Totals:
+def totals_of_sample(model: Model, sample: pa.Table, device: Device) -> Totals:
     """Totals of the sampled profiles alone, with the counts of the whole fit; enough to find names."""
-    labels = model.place(sample, engine).segment_id
+    labels = model.place(sample, device).segment_id
     names = [feature["name"] for feature in model.features]
     k = model.n_segments
     sums, n_known = segment_sums(sample, names, group_of(labels, k), k + 1)

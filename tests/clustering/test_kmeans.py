@@ -89,7 +89,7 @@ def test_a_large_tolerance_stops_at_once(fit):
 def test_updates_are_announced(fit):
     rows = blobs()
     passes = []
-    found = fit([rows], rows[:5].copy(), on_pass=lambda: passes.append(1))
+    found = fit([rows], rows[:5].copy(), on_pass=lambda _: passes.append(1))
     assert len(passes) == found.n_iter
 
 

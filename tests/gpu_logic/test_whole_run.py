@@ -54,7 +54,7 @@ def test_the_same_bytes(tmp_path, monkeypatch, text, cluster):
         def opened(device=device, **_):
             workers = LocalExecutor(2)
             try:
-                yield Engine(device, workers, device.name)
+                yield Engine(device, workers, device.name, workers)
             finally:
                 workers.close()
 

@@ -102,7 +102,7 @@ def gpu_engine(libraries: Libraries) -> Iterator[None]:
     def opened(**_: Any) -> Iterator[Engine]:
         workers = LocalExecutor(2)
         try:
-            yield Engine(GpuDevice(libraries), workers, "gpu: stand-ins")
+            yield Engine(GpuDevice(libraries), workers, "gpu: stand-ins", workers)
         finally:
             workers.close()
 

@@ -1,6 +1,7 @@
 """The GPU as a Device. Written against RAPIDS 26.10 and run with pandas and NumPy standing in; not yet on a GPU."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
 from threading import RLock
 from typing import Any
 
@@ -21,7 +22,7 @@ from gpuseg.engine.gpu.aggregate import device_kernels
 from gpuseg.engine.gpu.canonical import DeviceColumns, canonical_on_device, takes
 from gpuseg.engine.gpu.evaluate import evaluate_on_device
 from gpuseg.engine.gpu.hashing import hash_int64
-from gpuseg.engine.gpu.libraries import Libraries
+from gpuseg.engine.gpu.libraries import Libraries, load
 from gpuseg.engine.gpu.lloyd import lloyd_pass
 from gpuseg.engine.gpu.matrix import matrix_on_device
 from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, set_up
@@ -47,11 +48,19 @@ class GpuDevice:
     name = "gpu"
 
     def __init__(self, libraries: Libraries, *, memory: MemorySection | None = None) -> None:
-        self._libraries = libraries
+        self._libraries, self._memory = libraries, memory
         self._host = CpuDevice()
         self._turn = RLock()
         if memory is not None:
             set_up(libraries, memory)
+
+    def __reduce__(self) -> tuple[Any, tuple[MemorySection | None]]:
+        return _of_this_process, (self._memory,)
+
+    @property
+    def held_bytes(self) -> int:
+        """Half of what is free: the other half is for the work on a block."""
+        return self.free_bytes() // 2
 
     def scan(self, plan: ReadPlan) -> Iterator[Batch]:
         """Read a source chunk by chunk into canonical rows; what the device does not do exactly, the CPU does.
@@ -61,6 +70,15 @@ class GpuDevice:
         SchemaError, InvalidValueError
             With file, row and column.
         """
+        batches = self._batches(plan)
+        while True:
+            with self._turn:
+                batch = next(batches, None)
+            if batch is None:
+                return
+            yield batch
+
+    def _batches(self, plan: ReadPlan) -> Iterator[Batch]:
         if not takes(plan):
             yield from self._host.scan(plan)
             return
@@ -214,3 +232,9 @@ def _record_batch(values: Mapping[str, Column], order: Any | None, cupy: Any) ->
         array = as_arrow(host, host < 0) if column.words is not None else as_arrow(host)
         arrays.append(array if column.words is None else pa.DictionaryArray.from_arrays(array, column.words))
     return pa.RecordBatch.from_arrays(arrays, names=list(values))
+
+
+@lru_cache(maxsize=1)
+def _of_this_process(memory: MemorySection | None) -> GpuDevice:
+    """The GPU of a worker's process, which every piece of work there shares."""
+    return GpuDevice(load(), memory=memory)
