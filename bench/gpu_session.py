@@ -60,6 +60,7 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
             "--devices=cpu,gpu-logic",
             "tests/engine/test_hash_ids.py",
             "tests/engine/test_assign_accumulate.py",
+            "tests/engine/test_matrix.py",
         ]
         bench += ["--small", "--cases", "kmeans,scoring,hdbscan"]
     else:

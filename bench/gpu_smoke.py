@@ -14,8 +14,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from gpuseg.clustering.nearest import NearestRows
 from gpuseg.engine import open_engine
 from gpuseg.engine.hardware import find_gpus
+from gpuseg.engine.matrix import GRID
+from gpuseg.engine.program import MatrixColumn, MatrixPlan
 
 
 def hardware() -> str:
@@ -30,13 +33,16 @@ def memory() -> str:
     """RMM's pools, one in place of another."""
     from gpuseg.config_parts import MemorySection
     from gpuseg.engine.gpu.libraries import load
-    from gpuseg.engine.gpu.memory import apply
+    from gpuseg.engine.gpu.memory import apply, free_bytes
 
-    libraries = load()
+    libraries, told = load(), []
     for pool in ("none", "pool", "async"):
         apply(libraries, MemorySection(pool=pool, pool_bytes=None if pool == "none" else 1 << 28))
         assert int(libraries.cupy.arange(10).sum()) == 45, pool
-    return f"{libraries.cupy.cuda.runtime.memGetInfo()[0]:,} bytes free"
+        free, total = free_bytes(libraries), libraries.cupy.cuda.runtime.memGetInfo()[1]
+        assert 0 < free <= total, f"{pool}: {free:,} of {total:,} bytes free"
+        told.append(f"{pool} {free:,}")
+    return f"bytes free by pool: {', '.join(told)}"
 
 
 def group_by() -> str:
@@ -78,6 +84,47 @@ def kernels() -> str:
     return "sums, counts and labels are the CPU's"
 
 
+def matrix() -> str:
+    """The matrix of features: the CPU's bits without a logarithm, at most a step of the grid beside it with one."""
+    rng = np.random.default_rng(0)
+    n = 200_000
+    table = pa.table(
+        {
+            "money": pa.array(np.round(rng.lognormal(3, 2, n), 2), mask=rng.random(n) < 0.1),
+            "days": pa.array(rng.integers(0, 400, n), mask=rng.random(n) < 0.1),
+        }
+    )
+    plain, logged = (
+        MatrixPlan(tuple(MatrixColumn(name, log1p, 5.0, 3.0, GRID / 1.7, 6 * GRID) for name in table.column_names))
+        for log1p in (False, True)
+    )
+    found = []
+    for name in ("cpu", "gpu"):
+        with open_engine(engine=name) as engine:
+            device = engine.device
+            found.append([device.to_host(device.matrix(table, plan)) for plan in (plain, logged)])
+    (exact, near), (mine, other) = found
+    assert np.array_equal(exact, mine), f"{np.mean(exact != mine):.2%} of the values without a logarithm differ"
+    steps = np.abs(near.astype(np.float64) - other) * GRID
+    assert steps.max() <= 1, f"values with a logarithm are up to {steps.max():.1f} steps apart"
+    return f"{np.mean(steps > 0):.1e} of the logarithms are a step of the grid apart, the rest is equal"
+
+
+def neighbours() -> str:
+    """The nearest of rows that lie close together and far from zero, those of the CPU."""
+    rng = np.random.default_rng(0)
+    rows = np.unique((rng.integers(-9, 10, (5_000, 6)) * 1e-3 + 20).astype(np.float32), axis=0)
+    found = []
+    for name in ("cpu", "gpu"):
+        with open_engine(engine=name) as engine:
+            search = NearestRows(rows, engine.device)
+            found.append((*search.nearest(rows, 5), search.rounding))
+    (places, distances, _), (mine, gaps, rounding) = found
+    assert np.array_equal(distances, gaps), "distances differ"
+    assert np.array_equal(places, mine), f"{np.mean(places != mine):.2%} of the neighbours differ"
+    return f"neighbours and distances are the CPU's; {rounding:.1e} was allowed for rounding"
+
+
 def estimators() -> str:
     """K-means and HDBSCAN of cuML."""
     rng = np.random.default_rng(0)
@@ -96,7 +143,7 @@ def estimators() -> str:
     return f"{' and '.join(told)} find three clusters"
 
 
-CHECKS: tuple[Callable[[], str], ...] = (hardware, memory, group_by, parquet, kernels, estimators)
+CHECKS: tuple[Callable[[], str], ...] = (hardware, memory, group_by, parquet, kernels, matrix, neighbours, estimators)
 
 
 def main(checks: tuple[Callable[[], str], ...] = CHECKS) -> int:

@@ -38,6 +38,11 @@ class NearestRows:
         In host memory, C-ordered, without minus zero; searched without duplicates where equal rows are neighbours.
     device : Device
         Runs the estimator "neighbors".
+
+    Attributes
+    ----------
+    rounding : float
+        How far squared distances of the library may be off, as a share of the squares of both rows' lengths.
     """
 
     def __init__(self, rows: npt.NDArray[Any], device: Device) -> None:
@@ -48,7 +53,7 @@ class NearestRows:
         self._squares = _squares(self._rows)
         self._device = device
         self._search = device.estimator("neighbors", n_neighbors=1).fit(device.asarray(self._rows))
-        self._rounding = self._measured()
+        self.rounding = self._measured()
 
     def nearest(self, rows: npt.NDArray[Any], n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Positions and distances of the n nearest of the fitted rows, nearest first, both of shape (n_rows, n).
@@ -86,7 +91,7 @@ class NearestRows:
             return places, distances, np.ones(len(rows), np.bool_)
         # What is nearer than `last` is at most that much longer than the row itself.
         last, lengths = distances[:, -1], np.sqrt(_squares(rows))
-        hair = self._rounding * (lengths**2 + (lengths + last) ** 2)
+        hair = self.rounding * (lengths**2 + (lengths + last) ** 2)
         return places, distances, told.max(axis=1) ** 2 - hair > last**2
 
     def _by_all_pairs(self, rows: npt.NDArray[Any], n: int) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
@@ -128,7 +133,7 @@ class NearestRows:
         )
 
     def _measured(self) -> float:
-        """How far squared distances of the library may be off, as a share of the squares of both rows' lengths."""
+        """The share of `rounding`: a bound, or what is seen on fitted rows where that is more."""
         probes = np.linspace(0, len(self._rows) - 1, min(_PROBES, len(self._rows))).astype(np.int64)
         rows = self._rows[probes]
         near, told = self._candidates(rows, min(1 + SPARE, len(self._rows)))
