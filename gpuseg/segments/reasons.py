@@ -5,7 +5,8 @@ the matrix's columns, and so is the difference of two of them: what a column con
 it pulls the profile to one center rather than to the other, and nothing is left over.
 
 Segments of hdbscan follow their neighbours, not a center. Their reasons compare the profile with the means of both
-segments, and the margin may be below zero: then the other mean is nearer.
+segments, and the margin may be below zero: then the other mean is nearer. For noise the reasons are the parts of its
+squared distance to the nearest mean.
 """
 
 import re
@@ -17,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gpuseg.clustering.nearest import row_distances
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.conditions import FeatureRow, is_mark, said, subject
 from gpuseg.segments.figures import amount_text
@@ -26,6 +28,7 @@ _MOST_SHOWN, _MOST_AGAINST = 5, 3
 _LEAST_SHOWN = 0.01
 # Confidence from which on a profile is clearly of its segment (half as far from it as from the next), and leans to it.
 _CLEAR, _LEANING = 0.5, 0.2
+_LEAST_TYPICAL, _MOST_TIMES = 1e-9, 100
 _WINDOW = re.compile(r"(.+)_[0-9]+d")
 
 Values = npt.NDArray[np.float64]
@@ -80,12 +83,59 @@ def profile_reasons(model: Model, features: pa.Table, segment: int, content: Map
     }
 
 
+def noise_reasons(model: Model, features: pa.Table, content: Mapping[str, Any]) -> dict[str, Any]:
+    """What keeps a profile of noise apart from the segment whose mean is nearest.
+
+    Parameters
+    ----------
+    model, features, content
+        As for `profile_reasons`.
+
+    Returns
+    -------
+    dict
+        `runner_up` (`segment_id`, `segment_name`, `distance` to its mean, and `typical_distance`, the median of its own
+        profiles' distances), the nearest of the segments that are described, None where none is; `margin`, which is
+        None; and `reasons`, as of `profile_reasons`: their contributions add up to the squared distance, `share` is
+        the part of it, and `segment_value` is None.
+    """
+    row = model.transform.apply(features).astype(np.float64)[0]
+    centers = model.centers.astype(np.float64)
+    described = [card["segment_id"] for card in content["segments"]]
+    squares = {segment: (row - centers[segment]) ** 2 for segment in described}
+    if model.neighbourhood is None or not squares:
+        return {"runner_up": None, "margin": None, "reasons": []}
+    other = min(squares, key=lambda segment: fsum(squares[segment]))
+    total = fsum(squares[other])
+    members = model.neighbourhood.rows[model.neighbourhood.labels == other]
+    typical = float(np.median(row_distances(members, np.broadcast_to(model.centers[other], members.shape))))
+    teller = _Teller(model, features, content, None, other)
+    groups = _figures(model.transform.features, {item["name"]: item for item in model.published})
+    above = row > centers[other]
+    reasons = [teller.reason(stem, columns, squares[other], above, total) for stem, columns in groups.items()]
+    return {
+        "runner_up": {
+            "segment_id": other,
+            "segment_name": model.names[other],
+            "distance": sqrt(total),
+            "typical_distance": typical,
+        },
+        "margin": None,
+        "reasons": sorted(reasons, key=lambda reason: -reason["contribution"]),
+    }
+
+
 def reasons_text(told: Mapping[str, Any]) -> str:
     """What `Run.explain` gives, for a terminal."""
     if told["status"] == "no_data":
         return "No segment: the profile has no events before the end of the data (as_of)."
     if told["status"] == "noise":
-        return "No segment: too few profiles are like this one for a segment of their own, or to join one (noise)."
+        return "\n".join(
+            [
+                "No segment: too few profiles are like this one for a segment of their own, or to join one (noise).",
+                *_apart(told),
+            ]
+        )
     title = f"{told['segment_id']}  {told['segment_name']}"
     lines = [title, "-" * len(title)]
     other = told["runner_up"]
@@ -111,6 +161,24 @@ def reasons_text(told: Mapping[str, Any]) -> str:
         # Adding zero turns a negative zero into a plain one.
         lines.append(f"{round(rest, 2) + 0.0:+6.0%}  everything else ({n} {'figure' if n == 1 else 'figures'})")
     return "\n".join(lines)
+
+
+def _apart(told: Mapping[str, Any]) -> list[str]:
+    """How far noise is from the nearest segment, and what keeps it apart."""
+    other = told["runner_up"]
+    if other is None:
+        return []
+    name, ratio = other["segment_name"], other["distance"] / max(other["typical_distance"], _LEAST_TYPICAL)
+    if ratio <= 1.0:
+        return [f"The average of {name} is near, but hardly anybody is close to this profile."]
+    far = f"{ratio:.1f} times as far" if ratio < _MOST_TIMES else "much farther"
+    than = "as a typical profile there" if ratio < _MOST_TIMES else "than a typical profile there"
+    shown = [reason for reason in told["reasons"] if reason["share"] >= _LEAST_SHOWN][:_MOST_SHOWN]
+    return [
+        f"Nearest segment: {name}; from its average this profile is {far} {than}.",
+        "What keeps it apart, each with its part of the squared distance:",
+        *(_line(reason) for reason in shown),
+    ]
 
 
 def _fit(told: Mapping[str, Any]) -> str:
@@ -167,13 +235,16 @@ def _figures(columns: Sequence[str], items: Mapping[str, FeatureRow]) -> dict[st
 class _Teller:
     """Puts contributions beside the profile's and the segments' figures, and into words."""
 
-    def __init__(self, model: Model, features: pa.Table, content: Mapping[str, Any], segment: int, other: int) -> None:
+    def __init__(
+        self, model: Model, features: pa.Table, content: Mapping[str, Any], segment: int | None, other: int
+    ) -> None:
         self.columns = model.transform.columns
         self.items = {item["name"]: item for item in model.features}
         self.features = features
         cards = {card["segment_id"]: card["features"] for card in content["segments"]}
         # Figures of a segment below the group floor are withheld.
-        self.mine, self.other = cards.get(segment, {}), cards.get(other, {})
+        self.mine = None if segment is None else cards.get(segment, {})
+        self.other = cards.get(other, {})
         self.everyone = {item["name"]: item for item in content["features"]}
 
     def reason(
@@ -191,7 +262,7 @@ class _Teller:
             "label": self.items[name]["label"],
             "unit": self.items[name]["unit"],
             "value": self._value(name),
-            "segment_value": self.mine.get(name, {}).get("mean"),
+            "segment_value": (self.mine or {}).get(name, {}).get("mean"),
             "runner_up_value": self.other.get(name, {}).get("mean"),
             "average": self.everyone[name]["mean"],
             "contribution": total,
@@ -221,7 +292,8 @@ class _Teller:
             text = said(item, value, _figure(value, unit))
         keys = ("segment_value", "runner_up_value", "average")
         mine, other, average = (_figure(found[key], unit) for key in keys)
-        return f"{text} (on average here {mine}, there {other}, everyone {average})"
+        here = "" if self.mine is None else f"here {mine}, "
+        return f"{text} (on average {here}there {other}, everyone {average})"
 
 
 def _figure(value: float | None, unit: str) -> str:

@@ -9,7 +9,7 @@ import pyarrow as pa
 from gpuseg.errors import ConfigError, IntegrityError
 from gpuseg.segments.lookup import find_profile
 from gpuseg.segments.model import Model
-from gpuseg.segments.reasons import profile_reasons
+from gpuseg.segments.reasons import noise_reasons, profile_reasons
 from gpuseg.sources.reduce import bucket_files
 from gpuseg.workspace.files import read_json, read_table
 from gpuseg.workspace.run_directory import open_version
@@ -83,8 +83,8 @@ class Run:
         dict
             `profile_id`, `status` ("assigned", "noise" for a profile that hdbscan puts into no segment, or "no_data"
             for one without events), `method`, `segment_id`, `segment_name`, `distance`, `confidence`, and what
-            `profile_reasons` gives. Without a segment that is -1, everything else None (the confidence of noise is 0),
-            and there are no reasons.
+            `profile_reasons` or, for noise, `noise_reasons` gives. Without a segment that is -1, the others are None
+            (the confidence of noise is 0); without events there are no reasons.
 
         Raises
         ------
@@ -106,6 +106,8 @@ class Run:
             "method": content["method"],
             **{key: row[key] for key in ("segment_id", "segment_name", "distance", "confidence")},
         }
+        if row["segment_status"] == "noise":
+            return told | noise_reasons(self.model, found.features, content)
         if row["segment_status"] != "assigned":
             return told | {"runner_up": None, "margin": None, "reasons": []}
         if row["segment_id"] in content["withheld"]["segment_ids"]:

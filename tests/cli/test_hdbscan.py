@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pytest
 import yaml
 from sklearn.cluster import HDBSCAN
@@ -11,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import gpuseg as package
 from gpuseg.errors import IntegrityError
+from gpuseg.segments.reasons import noise_reasons, reasons_text
 from gpuseg.segments.run import open_run
 from gpuseg.synth import SynthSpec, synthesize
 
@@ -153,17 +155,68 @@ def test_explaining_a_profile(made, gpuseg):
     noise = int(assigned[assigned["segment_status"] == "noise"]["profile_id"].iloc[0])
     told = gpuseg("explain", made.path.parent, "--profile", noise)
     assert told.code == 0
-    assert told.out == (
+    assert told.out.startswith(
         "No segment: too few profiles are like this one for a segment of their own, or to join one (noise).\n"
     )
     content = gpuseg("--json", "explain", made.path.parent, "--profile", noise).content
     assert (content["status"], content["segment_id"], content["confidence"]) == ("noise", -1, 0.0)
-    assert (content["segment_name"], content["distance"], content["reasons"]) == (None, None, [])
+    assert (content["segment_name"], content["distance"], content["margin"]) == (None, None, None)
     inside = assigned[assigned["segment_status"] == "assigned"]["profile_id"]
     dense, thin = int(inside.iloc[-1]), int(inside.iloc[0])
     assert "Fit: in the dense middle of this segment;" in gpuseg("explain", made.path, "--profile", dense).out
     assert made.explain(dense)["confidence"] > 0.9 > made.explain(thin)["confidence"] > 0
     assert gpuseg("explain", made.path).code == 0
+
+
+def test_what_keeps_noise_apart(made, gpuseg):
+    model, features = made.model, made.features()
+    assigned = made.assignments()
+    rows = model.transform.apply(pa.Table.from_pandas(features)).astype(float)
+    at = dict(zip(features["profile_id"], rows, strict=True))
+    gaps = {}
+    for profile in assigned[assigned["segment_status"] == "noise"]["profile_id"]:
+        told = made.explain(profile)
+        near = told["runner_up"]
+        distances = np.sqrt(((at[profile] - model.centers.astype(float)) ** 2).sum(axis=1))
+        assert near["segment_id"] == distances.argmin()
+        assert near["segment_name"] == model.names[near["segment_id"]]
+        assert near["distance"] == pytest.approx(distances.min())
+        members = assigned[assigned["segment_id"] == near["segment_id"]]["distance"]
+        assert near["typical_distance"] == pytest.approx(members.median())
+        parts = [reason["contribution"] for reason in told["reasons"]]
+        assert sum(parts) == pytest.approx(distances.min() ** 2)
+        assert parts == sorted(parts, reverse=True)
+        assert sum(reason["share"] for reason in told["reasons"]) == pytest.approx(1)
+        assert {reason["segment_value"] for reason in told["reasons"]} == {None}
+        for reason in told["reasons"]:
+            assert reason["code"].endswith(("high", "low"))
+            assert "on average here" not in reason["text"]
+        gaps[profile] = near["distance"] / near["typical_distance"]
+    far, near = max(gaps, key=gaps.get), min(gaps, key=gaps.get)
+    lines = gpuseg("explain", made.path, "--profile", far).out.splitlines()
+    told = made.explain(far)
+    name = told["runner_up"]["segment_name"]
+    assert lines[1].startswith(
+        f"Nearest segment: {name}; from its average this profile is {gaps[far]:.1f} times as far "
+    )
+    assert told["reasons"][0]["text"] in lines[3]
+    assert lines[3].startswith(f"{told['reasons'][0]['share']:+6.0%}  ")
+    assert len(lines) <= 8
+    alike = made.explain(near) | {"runner_up": told["runner_up"] | {"distance": 0.5, "typical_distance": 0.5}}
+    assert reasons_text(alike).splitlines()[1:] == [
+        f"The average of {name} is near, but hardly anybody is close to this profile."
+    ]
+    alone = alike | {"runner_up": told["runner_up"] | {"typical_distance": 0.0}}
+    assert "this profile is much farther than a typical profile there." in reasons_text(alone)
+
+
+def test_noise_where_no_segment_is_described(made):
+    assigned = made.assignments()
+    profile = assigned[assigned["segment_status"] == "noise"]["profile_id"].iloc[0]
+    features = made.features()
+    features = pa.Table.from_pandas(features[features["profile_id"] == profile])
+    told = noise_reasons(made.model, features, made.segments | {"segments": []})
+    assert told == {"runner_up": None, "margin": None, "reasons": []}
 
 
 # --- what people see ---
