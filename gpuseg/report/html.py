@@ -119,6 +119,19 @@ def _overview(segments: Mapping[str, Any], views: Sequence[SegmentView], people:
         "narrow": Markup(pictures.size_map(views, width=340, height=300, average=average)),
         "alt": "One block per segment. " + "; ".join(parts) + ".",
         "rows": numbers_table(views),
+        "noise": _noise_row(segments),
+    }
+
+
+def _noise_row(segments: Mapping[str, Any]) -> dict[str, str] | None:
+    """The last row of the table beside the map; None where shares leave noise out."""
+    noise = segments.get("noise")
+    if not noise or not noise["in_figures"]:
+        return None
+    return {
+        "n_profiles": text.count(noise["n_profiles"]),
+        "profile_share": text.percent(noise["profile_share"]),
+        "value_share": text.percent(noise.get("value_share")),
     }
 
 

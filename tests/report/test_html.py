@@ -405,6 +405,24 @@ def test_noise_is_shown_and_makes_no_headline(render: Any, segments: dict[str, A
     assert "Noise" in text
 
 
+@pytest.mark.parametrize("in_figures", [True, False])
+def test_the_table_of_sizes_has_a_row_for_noise(
+    render: Any,
+    segments: dict[str, Any],
+    in_figures: bool,
+) -> None:
+    noise = {"n_profiles": 77, "profile_share": 0.031, "value_sum": 10.0, "value_share": 0.0123}
+    segments |= {"n_noise": 77, "noise": noise | {"in_figures": in_figures}}
+    page = render(segments)
+    rows = re.findall(r'<tr><th scope="row">In no segment</th>(.*?)</tr>', page, re.DOTALL)
+    if not in_figures:
+        assert rows == []
+        return
+    cells = re.findall(r"<td[^>]*>([^<]*)</td>", rows[0])
+    assert cells == ["77", "3.1%", "1.2%", "–"]
+    assert page.index("In no segment</th>") < page.index('<section id="segments"')
+
+
 def test_long_and_foreign_names(render: Any, segments: dict[str, Any]) -> None:
     names = [
         "Käufer 🛒 " * 40,
