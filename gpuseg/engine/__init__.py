@@ -2,10 +2,11 @@
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 
+from gpuseg.config_dask import DaskSection
 from gpuseg.config_messages import nearest
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.base import Device, Executor
@@ -40,7 +41,11 @@ class Engine:
 
 @contextmanager
 def open_engine(
-    *, engine: str = "auto", executor: str = "local", memory: MemorySection | None = None
+    *,
+    engine: str = "auto",
+    executor: str = "local",
+    memory: MemorySection | None = None,
+    dask: DaskSection | None = None,
 ) -> Iterator[Engine]:
     """Choose the hardware once and hold it for the length of a run.
 
@@ -48,10 +53,12 @@ def open_engine(
     ----------
     engine : {"auto", "cpu", "gpu"}
         `gpu` never falls back; `auto` may choose the CPU and says why.
-    executor : {"local"}
+    executor : {"local", "dask"}
         How buckets are spread.
     memory : MemorySection, optional
         How a GPU's memory is had; the defaults of the configuration where not given.
+    dask : DaskSection, optional
+        Which cluster; likewise.
 
     Yields
     ------
@@ -60,21 +67,33 @@ def open_engine(
     Raises
     ------
     ConfigError
-        If there is no such engine or executor.
+        If there is no such engine or executor, or its package is not installed.
     DeviceUnavailableError
         If `gpu` was asked for and cannot be had.
+    EngineError
+        If the cluster cannot be reached.
     """
-    for word, given, known in (("engine", engine, ("auto", "cpu", "gpu")), ("executor", executor, ("local",))):
+    for word, given, known in (("engine", engine, ("auto", "cpu", "gpu")), ("executor", executor, ("local", "dask"))):
         if given not in known:
             raise ConfigError(f"{word}: {given!r}: must be one of {', '.join(known)}{nearest(given, known)}")
     from gpuseg.engine.local import LocalExecutor
 
-    device, reason = _device(engine, memory or MemorySection())
-    workers = LocalExecutor()
+    memory = memory or MemorySection()
+    device, reason = _device(engine, memory)
+    with closing(LocalExecutor()) as threads:
+        if executor == "local":
+            yield Engine(device, threads, reason, threads)
+            return
+        with closing(_dask_executor(dask or DaskSection(), memory, device)) as workers:
+            yield Engine(device, workers, reason, threads)
+
+
+def _dask_executor(section: DaskSection, memory: MemorySection, device: Device) -> Executor:
     try:
-        yield Engine(device, workers, reason, workers)
-    finally:
-        workers.close()
+        from gpuseg.engine.dask.cluster import open_dask
+    except ImportError as error:
+        raise ConfigError(f"run.executor: dask needs {error.name}; pip install 'gpuseg[dask]'") from None
+    return open_dask(section, memory, device)
 
 
 def _device(engine: str, memory: MemorySection) -> tuple[Device, str]:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import pyarrow as pa
 
     from gpuseg.engine.expression import Expression
@@ -77,6 +79,9 @@ class Executor(Protocol):
 
         `stop` is called where the rest is not wanted any more, so that work under way may end early.
         """
+
+    def check(self, folder: "Path") -> None:
+        """Make sure that every worker can work on the files of a folder."""
 
     def close(self) -> None:
         """Cancel what has not started and release the workers."""

@@ -4,6 +4,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from pathlib import Path
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -46,6 +47,9 @@ class LocalExecutor:
             for future in waiting:
                 future.cancel()
             wait(waiting)
+
+    def check(self, folder: Path) -> None:
+        """Threads of this process see what it sees."""
 
     def close(self) -> None:
         """Cancel what has not started and wait for what has."""

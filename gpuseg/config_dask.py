@@ -1,0 +1,34 @@
+"""The section of a configuration that describes the dask cluster."""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from gpuseg.config_parts import PositiveInt, Section
+
+
+class DaskSection(Section):
+    """The workers of `run.executor: dask`: processes of this machine, or those of a cluster that runs already."""
+
+    workers: Literal["auto"] | PositiveInt = Field(
+        "auto",
+        description="Workers to start, `auto` one a processor or GPU; of a running cluster, how many to wait for.",
+    )
+    memory_bytes: Annotated[int, Field(ge=2**28, strict=True)] | None = Field(
+        None, description="Memory at which a worker of this machine is replaced; null shares out what there is."
+    )
+    protocol: Literal["auto", "tcp", "ucx"] = Field("auto", description="How GPU workers of this machine talk.")
+    address: str | None = Field(None, min_length=1, description="Scheduler of a running cluster.")
+    scheduler_file: str | None = Field(
+        None, min_length=1, description="File that the scheduler of a running cluster wrote."
+    )
+    wait_seconds: PositiveInt = Field(300, description="How long a scheduler and workers may take to answer.")
+
+    @model_validator(mode="after")
+    def _one_cluster(self) -> "DaskSection":
+        if self.address is not None and self.scheduler_file is not None:
+            raise ValueError("address and scheduler_file name two clusters; give one")
+        running = self.address is not None or self.scheduler_file is not None
+        if running and (self.memory_bytes is not None or self.protocol != "auto"):
+            raise ValueError("memory_bytes and protocol are settings of workers that are started here")
+        return self

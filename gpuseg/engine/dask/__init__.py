@@ -1,0 +1,1 @@
+"""Buckets over the workers of a dask cluster."""
