@@ -153,8 +153,8 @@ def _told(database: Database, error: Exception) -> GpusegError:
             "uri",
         )
     if not reason:
-        cause = getattr(error, "orig", None) or error
-        reason = f"the database gave an error ({type(cause).__name__}{f' {code}' if code else ''})"
+        cause = type(getattr(error, "orig", None) or error).__name__
+        reason = f"the database gave an error ({' '.join(filter(None, [cause, code]))})"
     if key == _AWAY:
         return SourceUnavailableError(f"{database.source}: {database.label}: {reason}")
     if key:
@@ -229,6 +229,7 @@ _REASONS: dict[str, tuple[str, str]] = {
     r"cancell?ing statement": ("the statement was cancelled (a statement timeout?)", _AWAY),
     r"too many (?:connections|clients)": ("the server has too many connections", _AWAY),
     r"invalid uri|invalid connection option|invalid port": ("the URL is not as libpq wants it", "uri"),
+    r"read-only transaction": ("the query writes, but the connection only reads", "query"),
     r"division by zero": ("division by zero", ""),
     r"invalid input syntax": ("a value cannot be cast to the type that is asked for", ""),
     r"no such table|table .* does(?: not|n't) exist": ("no such table", ""),

@@ -219,11 +219,16 @@ def _by_sqlalchemy(database: Database) -> Iterator[Session]:
     import sqlalchemy
     from sqlalchemy.pool import NullPool
 
-    engine = sqlalchemy.create_engine(database.url, poolclass=NullPool)
     options: dict[str, Any] = {"no_parameters": True}
-    if engine.dialect.name == "postgresql":
-        options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
-    with engine.connect() as opened:
+    try:
+        engine = sqlalchemy.create_engine(database.url, poolclass=NullPool)
+        if engine.dialect.name == "postgresql":
+            options |= {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
+        opened = engine.connect()
+    except (ValueError, TypeError):
+        # A port that is no number, or a parameter that the driver does not have.
+        raise database.fault("the URL is not as SQLAlchemy or the driver wants it", "uri") from None
+    with opened:
         connection = opened.execution_options(**options)
 
         def names(statement: str) -> list[str]:

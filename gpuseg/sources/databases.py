@@ -74,8 +74,9 @@ def _mark(database: Database) -> tuple[str, int]:
         raise EmptyDataError(f"{database.source}: no database file at {shown}")
     marks, n_bytes = [], 0
     for file in (path, path.with_name(f"{path.name}-wal")):
-        # A reader alone may leave an empty log behind.
+        # A reader alone may leave an empty log behind, and as root touches when the log's inode was changed.
         if file.is_file() and (found := file.stat()).st_size:
-            marks.append(f"{found.st_size}:{found.st_mtime_ns}:{found.st_ctime_ns}:{found.st_ino}")
+            inode_changed = found.st_ctime_ns if file == path else ""
+            marks.append(f"{found.st_size}:{found.st_mtime_ns}:{inode_changed}:{found.st_ino}")
             n_bytes += found.st_size
     return " ".join(marks), n_bytes
