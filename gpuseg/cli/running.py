@@ -149,10 +149,10 @@ def _plan_text(plan: dict[str, Any]) -> str:
     verb = "Would write" if any(plan["stages"].values()) else "Nothing to do: complete is"
     lines = [f"{verb} {plan['version']} in {plan['out']} on {plan['engine']}"]
     for source in plan["sources"]:
-        lines.append(
-            f"  read {source['name']} ({source['kind']}, {source['format']}): {_of(source['n_files'], 'file')}"
-        )
-    lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB in all; profiles in {_of(plan['n_buckets'], 'bucket')}")
+        what = "rows of a database" if source["format"] == "sql" else _of(source["n_files"], "file")
+        lines.append(f"  read {source['name']} ({source['kind']}, {source['format']}): {what}")
+    where = "in files" if any(source["format"] == "sql" for source in plan["sources"]) else "in all"
+    lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB {where}; profiles in {_of(plan['n_buckets'], 'bucket')}")
     for stage, needed in plan["stages"].items():
         lines.append(f"  {stage}: {'run' if needed else 'take as committed'}")
         if stage == "fit" and needed:

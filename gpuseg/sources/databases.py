@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from gpuseg.config_sources import LocatedSection
-from gpuseg.engine.databases import Database, asking
+from gpuseg.engine.databases import Database
 from gpuseg.engine.sql_sessions import Asked, session
 from gpuseg.errors import EmptyDataError
 
@@ -54,7 +54,7 @@ def locate_rows(source: LocatedSection, name: str, wanted: Collection[str]) -> L
     given = {key: getattr(source, key) for key in ("uri", "uri_env", "query", "table")}
     database = Database(name, **given)
     mark, n_bytes = _mark(database) if database.family == "sqlite" else ("", None)
-    with session(database) as opened, asking(database):
+    with session(database) as opened:
         columns = opened.columns(wanted)
     parts = [f"{database.label} {database.query or ''}", _place(database.url), mark]
     return LocatedRows(Asked(database, columns), n_bytes, "\n".join(parts))

@@ -211,6 +211,7 @@ def test_a_dry_run_reads_no_row(server, gpuseg, tmp_path):
     assert told.code == 0
     assert told.content["sources"] == [{"name": "orders", "kind": "purchases", "format": "sql", "n_files": 1}]
     assert told.content["n_buckets"] == 64
+    assert "read orders (purchases, sql): rows of a database" in gpuseg("run", path, "--dry-run").out
     assert gpuseg("run", path).code == 3
     path.write_text(path.read_text(encoding="utf-8").replace("as amount", "as amuont"), encoding="utf-8")
     told = gpuseg("run", path, "--dry-run")
