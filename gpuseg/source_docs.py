@@ -19,6 +19,38 @@ _TYPES = {
 }
 
 
+_PLACES = """\
+## Where files may live
+
+`uri` is a path, a pattern (`*`, `?`, `[ab]`, `**`) or a URL of any file system that fsspec knows. Patterns work in \
+all of them: `s3://shop-data/orders/month=*/*.parquet`.
+
+| `uri` begins with | install | credentials and address, by the environment | tested against |
+|---|---|---|---|
+| no `://` | | | local disks |
+| `s3://` | `pip install 'gpuseg[s3]'` | `AWS_ACCESS_KEY_ID` and its kin, `AWS_PROFILE`, roles; another server: \
+`AWS_ENDPOINT_URL`, `AWS_ENDPOINT_URL_S3` or `FSSPEC_S3_ENDPOINT_URL` | an S3 server over HTTP (moto) |
+| `gs://` | `pip install 'gpuseg[gcs]'` | `GOOGLE_APPLICATION_CREDENTIALS`, `gcloud auth`, roles | an emulator over \
+HTTP (gcp-storage-emulator), plain buckets only |
+| `abfs://` | `pip install 'gpuseg[azure]'` | `AZURE_STORAGE_ACCOUNT_NAME` with `_KEY`, `_SAS_TOKEN` or a login; \
+`AZURE_STORAGE_CONNECTION_STRING` | an emulator over HTTP (Azurite), where it is installed |
+| `memory://` | | | itself |
+
+None of them was tested against the clouds themselves. A `uri` that holds a password, key or signature is refused.
+
+- **What is fetched.** Of Parquet the footer and the columns that are read, neighbouring ones in one request; row \
+groups up to 64 MiB at a time, larger ones 4 MiB of each column at a time. CSV and JSON lines come in blocks of 8 MiB, \
+the next one on its way while one is read. No file is held in memory whole, or put on disk.
+- **Faults.** Requests are tried again when a connection breaks off or a store asks to slow down: on S3 at most 3 \
+times 5 tries with 10 seconds to connect, unless `AWS_MAX_ATTEMPTS`, `AWS_RETRY_MODE` or fsspec's own `config_kwargs` \
+say otherwise; Google Cloud gives up after about half a minute, Azure after a minute and a half. What stays away is \
+exit 4, what may not be read or is not there is exit 3. A folder that may not be listed ends the run and is not \
+passed over.
+- **Changes.** The files of all sources are looked for again when they have been read. Where one was replaced or \
+removed, or a new one matches, the run ends with exit 5; run again. Local files tell by size, times and inode, \
+objects by size and ETag. An `http://` server that names no ETag tells by size alone, and must give parts of files.
+"""
+
 _DATABASES = """\
 ## Rows of a database
 
@@ -77,7 +109,7 @@ def source_page() -> str:
         "key of a source is in [configuration.md](configuration.md).",
         "",
     ]
-    parts += [*_DATABASES.splitlines(), ""]
+    parts += [*_PLACES.splitlines(), "", *_DATABASES.splitlines(), ""]
     for kind in KINDS.values():
         parts += _kind(kind)
     return "\n".join(parts).rstrip() + "\n"

@@ -6,6 +6,8 @@ import fsspec
 import pytest
 
 from gpuseg.errors import IntegrityError
+from gpuseg.pipeline import execute
+from gpuseg.progress import Progress
 from gpuseg.sources.locate import check_unchanged
 from gpuseg.sources.plan import plan_sources
 
@@ -93,3 +95,25 @@ def test_an_empty_file_and_a_frame_have_nothing_to_compare(tmp_path, config_of):
     files = {"name": "orders", "kind": "purchases", "uri": f"{tmp_path}/a.csv"}
     empty = files | {"name": "more", "uri": f"{tmp_path}/*.csv"}
     check_unchanged(plan_sources(config_of(files, empty)).located)
+
+
+@pytest.mark.parametrize("what", ["changed", "vanished", "appeared"])
+def test_a_run_whose_files_change_while_they_are_read_ends(tmp_path, config_of, what):
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.csv").write_text(ROWS, encoding="utf-8")
+
+    class Meddling(Progress):
+        def advance(self, step, amount):
+            assert (step, amount) == ("read", 1)
+            if what == "vanished":
+                (tmp_path / "a.csv").unlink(missing_ok=True)
+            else:
+                put(f"{tmp_path}/{'a' if what == 'changed' else 'c'}.csv", ROWS.replace("1.5", "25"))
+
+    source = {"name": "orders", "kind": "purchases", "uri": f"{tmp_path}/?.csv"}
+    config = config_of(source, out=str(tmp_path / "run"))
+    with pytest.raises(IntegrityError, match=rf"^orders: .*[ac]\.csv {what} while .*; run again$") as caught:
+        execute(config, until="features", progress=Meddling())
+    assert caught.value.exit_code == 5
+    for path in (tmp_path / "run").glob("v*"):
+        assert not (path / "features").exists()
