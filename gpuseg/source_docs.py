@@ -48,7 +48,7 @@ exit 4, what may not be read or is not there is exit 3. A folder that may not be
 passed over.
 - **Changes.** The files of all sources are looked for again when they have been read. Where one was replaced or \
 removed, or a new one matches, the run ends with exit 5; run again. Local files tell by size, times and inode, \
-objects by size and ETag. An `http://` server that names no ETag tells by size alone, and must give parts of files.
+objects by size and ETag, files of a web server (`http://`) by size and what it tells of ETag or time.
 """
 
 _DATABASES = """\

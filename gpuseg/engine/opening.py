@@ -124,7 +124,7 @@ def readable(path: str, what: str, source: str) -> Iterator[None]:
     """Turn a reader's error into one line that holds no value of the file."""
     try:
         yield
-    except GpusegError:
+    except (GpusegError, MemoryError):
         raise
     except UnicodeDecodeError:
         raise SchemaError(f"{source}: {path}: not UTF-8 text; convert the file to UTF-8") from None
@@ -147,6 +147,7 @@ def _safe_reason(error: BaseException) -> str:
     return f"the file is damaged or of another format ({type(error).__name__})"
 
 
+_WHOLE = "its server gives files only whole; download it"
 _REASONS = {
     "magic bytes": "it does not end as a Parquet file does (truncated, or another format; for CSV set format: csv)",
     "0 bytes": "the file is empty",
@@ -158,6 +159,7 @@ _REASONS = {
     "end-of-stream": "its compressed data ends early (truncated?)",
     "crc check failed": "its compressed data fails its checksum",
     "checksum": "a page fails its checksum",
-    "cannot seek": "its server gives files only whole; download it",
+    "range requests": _WHOLE,
+    "cannot seek": _WHOLE,
     "straddling object": "a row is longer than a block (an unclosed quote?)",
 }

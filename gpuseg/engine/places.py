@@ -7,6 +7,7 @@ passed on: it may quote keys, signed addresses and replies.
 
 import errno
 from collections.abc import Iterator
+from itertools import chain
 
 from gpuseg.errors import GpusegError, IntegrityError, SchemaError, SourceUnavailableError
 
@@ -162,7 +163,5 @@ def _status(error: BaseException) -> int | None:
         response = response.get("ResponseMetadata", {}).get("HTTPStatusCode")
     else:
         response = getattr(response, "status_code", None)
-    for code in (response, *(getattr(error, name, None) for name in ("status", "status_code", "code"))):
-        if isinstance(code, int) and 400 <= code < 600:
-            return code
-    return None
+    codes = (getattr(error, name, None) for name in ("status", "status_code", "code"))
+    return next((code for code in chain([response], codes) if isinstance(code, int) and 400 <= code < 600), None)

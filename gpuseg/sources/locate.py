@@ -13,7 +13,7 @@ from gpuseg.config import is_glob
 from gpuseg.config_sources import SourceSection
 from gpuseg.engine.opening import file_system
 from gpuseg.engine.places import place_error
-from gpuseg.errors import ConfigError, EmptyDataError, IntegrityError, SchemaError
+from gpuseg.errors import ConfigError, EmptyDataError, IntegrityError, SchemaError, SourceUnavailableError
 
 FileFormat = Literal["parquet", "csv", "jsonl", "arrow"]
 
@@ -118,7 +118,11 @@ def _listing(source: str, uri: str) -> tuple[Any, list[dict[str, Any]]]:
         if is_glob(uri) and not system.exists(path):
             return system, [_followed(system, info, source) for info in _matches(system, path)]
         info = system.info(path)
-    except FileNotFoundError:
+    except FileNotFoundError as error:
+        # A web server that gives no answer counts as a missing file with fsspec, with the reason behind it.
+        outside = error.__cause__ and place_error(error.__cause__, uri, source, found=False)
+        if isinstance(outside, SourceUnavailableError):
+            raise outside from None
         return None, []
     except ImportError as error:
         raise ConfigError(f"sources.{source}.uri: {uri!r} needs {_missing_package(uri, error)}") from None
@@ -189,7 +193,17 @@ def _mark(info: dict[str, Any]) -> str:
     """When a file was changed; of a local one also when its inode was, which no tool that copies times can set."""
     if "created" in info and "ino" in info:
         return f"{info.get('mtime')}:{info['created']}:{info['ino']}"
-    for key in ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "md5Hash", "created"):
+    for key in (
+        "ETag",
+        "etag",
+        "mtime",
+        "LastModified",
+        "Last-Modified",
+        "last_modified",
+        "updated",
+        "md5Hash",
+        "created",
+    ):
         if info.get(key) is not None:
             return str(info[key])
     return ""
