@@ -11,7 +11,7 @@ MAX_SEGMENTS = 1000
 NumberOfSegments = Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)]
 
 _METHOD_KEYS = {
-    "kmeans": ("segments", "segments_range"),
+    "kmeans": ("segments", "segments_range", "solver"),
     "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise"),
 }
 """The keys of `cluster` that only one method has."""
@@ -28,6 +28,12 @@ class ClusterSection(Section):
         (2, 12), description="Smallest and largest number that `auto` tries."
     )
     min_segment_share: float = Field(0.01, ge=0, lt=0.5, strict=True, description="Smallest share `auto` accepts.")
+    solver: Literal["auto", "lloyd", "cuml"] = Field(
+        "auto",
+        description="kmeans: who makes the passes over all profiles. `lloyd`, which `auto` is, is gpuseg's own, with "
+        "the same bits on any device and number of workers; `cuml` is NVIDIA's, for GPUs alone, and repeats its result "
+        "only within its tolerance.",
+    )
     min_cluster_size: Literal["auto"] | Annotated[int, Field(ge=2, strict=True)] = Field(
         "auto",
         description="hdbscan: fewest profiles of a segment; `auto` is `min_segment_share` of them, but at least 25.",

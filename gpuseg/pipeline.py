@@ -11,6 +11,7 @@ from typing import Any
 from gpuseg import __version__, stage_settings, stages
 from gpuseg.config import Config, read_config
 from gpuseg.engine import Engine, kept_memory, open_engine
+from gpuseg.engine.solver import check_solver
 from gpuseg.errors import ClusteringError, ConfigError, DataError, GateFailed, IntegrityError
 from gpuseg.features.registry import check_families
 from gpuseg.outcome import Outcome
@@ -115,6 +116,7 @@ def execute(
     check_families(config.features)
     options: dict[str, Any] = {"executor": config.run.executor, "memory": config.memory, "dask": config.dask}
     with kept_memory(), open_engine(engine=config.run.engine, **options) as engine:
+        check_solver(config.cluster.solver, engine.device, config.run.executor)
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out).absolute())
@@ -154,6 +156,7 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
     """
     check_families(config.features)
     with open_engine(engine=config.run.engine, memory=config.memory) as engine:
+        check_solver(config.cluster.solver, engine.device, config.run.executor)
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out))

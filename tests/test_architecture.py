@@ -52,6 +52,7 @@ LEVELS = [
         "engine.opening",
         "engine.places",
         "engine.profiles",
+        "engine.solver",
         "engine.spill",
         "engine.survey",
         "engine.hardware",
@@ -64,7 +65,18 @@ LEVELS = [
     ["pipeline", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
     ["cli", "__main__"],
 ]
-GPU_AND_DASK = {"cudf", "cupy", "cuml", "rmm", "pylibcudf", "raft_dask", "dask_cuda", "dask_cudf", "dask", "distributed"}
+GPU_AND_DASK = {
+    "cudf",
+    "cupy",
+    "cuml",
+    "rmm",
+    "pylibcudf",
+    "raft_dask",
+    "dask_cuda",
+    "dask_cudf",
+    "dask",
+    "distributed",
+}
 GPU_AND_DASK |= {"distributed", "cupyx", "pylibraft", "cuvs", "ucxx"}
 DATAFRAMES = {"pandas", "pyarrow", "polars", "duckdb", "cudf", "dask_cudf"}
 # `import gpuseg` alone must load none of these.

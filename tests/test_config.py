@@ -109,6 +109,7 @@ def test_defaults_of_every_section():
             "segments": "auto",
             "segments_range": (2, 12),
             "min_segment_share": 0.01,
+            "solver": "auto",
             "min_cluster_size": "auto",
             "min_samples": "auto",
             "selection": "eom",
@@ -404,6 +405,12 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
             {"method": "hdbscan", "segments_range": [3, 5]},
             "cluster.segments_range: belongs to method kmeans, but method is hdbscan; leave one of them out",
         ),
+        (
+            "cluster",
+            {"method": "hdbscan", "solver": "lloyd"},
+            "cluster.solver: belongs to method kmeans, but method is hdbscan; leave one of them out",
+        ),
+        ("cluster.solver", "cuml_", "cluster.solver: 'cuml_': must be auto, lloyd or cuml; did you mean cuml?"),
         (
             "cluster",
             {"min_cluster_size": 30},

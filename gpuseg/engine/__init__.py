@@ -17,6 +17,9 @@ from gpuseg.errors import ConfigError, DeviceUnavailableError
 __all__ = ["Engine", "kept_memory", "open_engine"]
 
 
+_SHARED = {"pool": "async", "pool_bytes": None}
+
+
 @dataclass(frozen=True)
 class Engine:
     """A device and an executor.
@@ -79,24 +82,24 @@ def open_engine(
     from gpuseg.engine.local import LocalExecutor
 
     memory = memory or MemorySection()
-    device, reason = _device(engine, memory)
+    device, reason = _device(engine, memory, executor)
     with closing(LocalExecutor()) as threads:
         if executor == "local":
             yield Engine(device, threads, reason, threads)
             return
-        with closing(_dask_executor(dask or DaskSection(), memory, device)) as workers:
+        with closing(_dask_executor(dask or DaskSection(), device)) as workers:
             yield Engine(device, workers, reason, threads)
 
 
-def _dask_executor(section: DaskSection, memory: MemorySection, device: Device) -> Executor:
+def _dask_executor(section: DaskSection, device: Device) -> Executor:
     try:
         from gpuseg.engine.dask.cluster import open_dask
     except ImportError as error:
         raise ConfigError(f"run.executor: dask needs {error.name}; pip install 'gpuseg[dask]'") from None
-    return open_dask(section, memory, device)
+    return open_dask(section, device)
 
 
-def _device(engine: str, memory: MemorySection) -> tuple[Device, str]:
+def _device(engine: str, memory: MemorySection, executor: str) -> tuple[Device, str]:
     """The device, and why it."""
     from gpuseg.engine.cpu.device import CpuDevice
 
@@ -113,7 +116,9 @@ def _device(engine: str, memory: MemorySection) -> tuple[Device, str]:
     from gpuseg.engine.gpu.libraries import load
 
     why = "as configured" if engine == "gpu" else "the fastest that is usable here"
-    return GpuDevice(load(), memory=memory), f"gpu: {found.gpus[0].name}, {why}"
+    # The first GPU is a worker's too, so that its pool is not for this process to take.
+    own = memory if executor == "local" else memory.model_copy(update=_SHARED)
+    return GpuDevice(load(), memory=own, workers_memory=memory), f"gpu: {found.gpus[0].name}, {why}"
 
 
 @lru_cache(maxsize=1)

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
     from gpuseg.engine.expression import Expression
     from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
+    from gpuseg.engine.solver import Problem, Solved
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -61,6 +62,9 @@ class Device(Protocol):
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
 
+    def solve(self, problem: "Problem") -> "Solved":
+        """K-means of a library over all rows, on this device alone."""
+
     def free_bytes(self) -> int:
         """Memory in which the device can still work, in bytes."""
 
@@ -79,6 +83,9 @@ class Executor(Protocol):
 
         `stop` is called where the rest is not wanted any more, so that work under way may end early.
         """
+
+    def solve(self, problem: "Problem") -> "Solved":
+        """K-means of a library over all rows, on all workers together."""
 
     def check(self, folder: "Path") -> None:
         """Make sure that every worker can work on the files of a folder."""

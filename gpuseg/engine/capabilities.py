@@ -49,6 +49,8 @@ CAPABILITIES: dict[tuple[str, str], Capability] = {
     ("kmeans", "cpu"): Capability("sklearn.cluster:KMeans", _KMEANS),
     # From an array cuML's own `auto` makes ten equal fits.
     ("kmeans", "gpu"): Capability("cuml.cluster:KMeans", _KMEANS, always={"n_init": 1}),
+    ("solver cuml", "gpu"): Capability("cuml.cluster:KMeans", _KMEANS, always={"n_init": 1}),
+    ("solver cuml over dask", "gpu"): Capability("cuml.dask.cluster:KMeans", _KMEANS, always={"n_init": 1}),
     # Measured with scikit-learn 1.9: the rows in float64 twice, neighbours and their distances, and the trees; every
     # pair of rows is compared, at 0.5 to 1.5 ns a pair and feature (90 s for 30,000 rows of 70; 1.0, 3.8 and 34 s for
     # 10,000, 20,000 and 60,000 of 13; 3.4 s for 10,000 of 40), so one to two hours at most.

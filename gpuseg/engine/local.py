@@ -7,6 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
+from gpuseg.engine.solver import Problem, Solved
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -47,6 +49,10 @@ class LocalExecutor:
             for future in waiting:
                 future.cancel()
             wait(waiting)
+
+    def solve(self, problem: Problem) -> Solved:
+        """K-means of a library on the device."""
+        return problem.device.solve(problem)
 
     def check(self, folder: Path) -> None:
         """Threads of this process see what it sees."""

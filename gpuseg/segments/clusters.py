@@ -15,12 +15,14 @@ from gpuseg.clustering.neighbourhood import Neighbourhood, inertia_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
+from gpuseg.engine.solver import OWN, Problem
 from gpuseg.errors import ClusteringError, ConfigError
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.workspace.ledger import Entry, Ledger
 
 _MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
 _PROGRESS = "kmeans"
+_TOL = 1e-4
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +76,11 @@ def kmeans_clusters(
         If more segments are asked for than there are distinct profiles.
     ClusteringError
         If a segment is left empty.
+    EngineError
+        If another solver than gpuseg's own cannot work, or gives no answer.
     """
     variance = float(rows.sample.var(axis=0, dtype=np.float64).mean())
-    options: dict[str, Any] = {"device": engine.device, "variance": variance}
+    options: dict[str, Any] = {"device": engine.device, "variance": variance, "tol": _TOL}
     saved = ledger.read(_PROGRESS)
     if saved is None:
         choice = _choose(config, engine, rows.sample, variance)
@@ -87,12 +91,20 @@ def kmeans_clusters(
     else:
         reached, told = _reached(saved.content), saved.content["choice"]
 
-    def after_pass(now: Reached) -> None:
+    def keep(now: Reached) -> None:
         centers = [[float(value) for value in row] for row in now.centers]
         content = {"choice": told, "centers": centers, "n_iter": now.n_iter, "settled": now.settled}
         ledger.write(_PROGRESS, Entry(content, {}))
+
+    def after_pass(now: Reached) -> None:
+        keep(now)
         progress("fit", 1)
 
+    if config.cluster.solver not in OWN and not reached.settled:
+        keep(reached)
+        told = {**told, "solver": config.cluster.solver}
+        reached = _solved(config, engine, rows, reached, variance)
+        after_pass(reached)
     fit = lloyd(rows.blocks, reached, executor=engine.executor, on_pass=after_pass, **options)
     if not fit.counts.all():
         raise ClusteringError("a segment is empty after the last pass; ask for fewer segments")
@@ -100,6 +112,21 @@ def kmeans_clusters(
     inertia = float(f"{fit.inertia:.9g}")
     means = fit.sums / fit.counts[:, None]
     return Clusters(fit.centers, fit.counts, means, inertia, fit.n_iter, told)
+
+
+def _solved(config: Config, engine: Engine, rows: Rows, start: Reached, variance: float) -> Reached:
+    """Where a library's iterations end; what is left to do is the pass that makes the segments."""
+    problem = Problem(
+        config.cluster.solver,
+        engine.device,
+        rows.blocks,
+        start.centers,
+        n_rows=rows.n_profiles,
+        seed=config.run.seed,
+        tol=_TOL * variance,
+    )
+    found = engine.executor.solve(problem)
+    return Reached(found.centers, found.n_iter, settled=True)
 
 
 def _reached(content: Any) -> Reached:

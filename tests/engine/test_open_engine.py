@@ -93,4 +93,27 @@ def test_a_usable_gpu_is_taken(found, monkeypatch, engine):
     with open_engine(engine=engine, memory=memory) as opened:
         assert opened.device is device.GpuDevice.return_value
         assert opened.reason.startswith("gpu: NVIDIA Test, ")
-    device.GpuDevice.assert_called_once_with(libraries.load.return_value, memory=memory)
+    device.GpuDevice.assert_called_once_with(libraries.load.return_value, memory=memory, workers_memory=memory)
+
+
+def test_under_dask_this_process_takes_no_pool_from_a_worker(found, monkeypatch):
+    found(Hardware(gpus=(GPU,)))
+    device, cluster = Mock(), Mock()
+    monkeypatch.setitem(sys.modules, "gpuseg.engine.gpu.device", device)
+    monkeypatch.setitem(sys.modules, "gpuseg.engine.gpu.libraries", Mock())
+    monkeypatch.setitem(sys.modules, "gpuseg.engine.dask.cluster", cluster)
+    memory = MemorySection(pool="pool", pool_bytes=2**30, spill=False)
+    with open_engine(engine="gpu", executor="dask", memory=memory) as opened:
+        assert opened.executor is cluster.open_dask.return_value
+    (_, settings) = device.GpuDevice.call_args
+    assert settings == {"memory": MemorySection(spill=False), "workers_memory": memory}
+    (_, given), _ = cluster.open_dask.call_args
+    assert given is device.GpuDevice.return_value
+
+
+@pytest.mark.parametrize("executor", ["local", "dask"])
+def test_what_is_missing_is_said_alike_with_any_executor(found, executor):
+    found(Hardware(problem="no NVIDIA driver on this machine"))
+    opened = open_engine(engine="gpu", executor=executor)
+    with pytest.raises(DeviceUnavailableError, match=r"^engine gpu: no NVIDIA driver on this machine; or use engine"):
+        opened.__enter__()

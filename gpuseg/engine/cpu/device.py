@@ -20,6 +20,8 @@ from gpuseg.engine.cpu.reading import read_chunks
 from gpuseg.engine.expression import Expression
 from gpuseg.engine.matrix import matrix_rows
 from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, Batch, LloydPass, MatrixPlan, ReadPlan
+from gpuseg.engine.solver import Problem, Solved
+from gpuseg.errors import UnsupportedOnDeviceError
 from gpuseg.vocabulary import KINDS
 
 
@@ -100,6 +102,15 @@ class CpuDevice:
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
         return construct(name, self.name, parameters)
+
+    def solve(self, problem: Problem) -> Solved:
+        """Refused: gpuseg's own iterations are what the processor has.
+
+        Raises
+        ------
+        UnsupportedOnDeviceError
+        """
+        raise UnsupportedOnDeviceError(f"cluster.solver: {problem.solver} is not available on {self.name}; use lloyd")
 
     def free_bytes(self) -> int:
         """Memory that the machine and the container's limit still leave."""

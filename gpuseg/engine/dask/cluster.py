@@ -11,7 +11,6 @@ import dask
 from distributed import Client, LocalCluster
 
 from gpuseg.config_dask import DaskSection
-from gpuseg.config_parts import MemorySection
 from gpuseg.engine.base import Device
 from gpuseg.engine.dask.executor import DaskExecutor
 from gpuseg.errors import EngineError
@@ -30,7 +29,7 @@ _SETTINGS = {
 }
 
 
-def open_dask(section: DaskSection, memory: MemorySection, device: Device) -> DaskExecutor:
+def open_dask(section: DaskSection, device: Device) -> DaskExecutor:
     """The executor over the cluster of a configuration.
 
     Raises
@@ -50,7 +49,7 @@ def open_dask(section: DaskSection, memory: MemorySection, device: Device) -> Da
         if section.address is None and section.scheduler_file is None:
             scratch = tempfile.mkdtemp(prefix="gpuseg-dask-")
             releases.append(lambda: shutil.rmtree(scratch, ignore_errors=True))
-            cluster = _own_cluster(section, memory, device, scratch)
+            cluster = _own_cluster(section, device, scratch)
             releases.append(cluster.close)
             client = Client(cluster)
         else:
@@ -63,11 +62,11 @@ def open_dask(section: DaskSection, memory: MemorySection, device: Device) -> Da
     return DaskExecutor(client, release)
 
 
-def _own_cluster(section: DaskSection, memory: MemorySection, device: Device, scratch: str) -> Any:
+def _own_cluster(section: DaskSection, device: Device, scratch: str) -> Any:
     if device.name == "gpu":
         from gpuseg.engine.dask.gpus import gpu_cluster
 
-        return gpu_cluster(section, memory, scratch)
+        return gpu_cluster(section, scratch)
     n_workers = len(os.sched_getaffinity(0)) if section.workers == "auto" else section.workers
     return LocalCluster(
         n_workers=n_workers,

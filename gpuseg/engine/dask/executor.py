@@ -16,6 +16,7 @@ from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.protocol.pickle import dumps, loads
 
+from gpuseg.engine.solver import Problem, Solved
 from gpuseg.errors import EngineError, GpusegError
 
 Item = TypeVar("Item")
@@ -69,6 +70,12 @@ class DaskExecutor:
                 if stop is not None:
                     stop()
                 self._client.cancel([future for _, future in waiting], force=True)
+
+    def solve(self, problem: Problem) -> Solved:
+        """K-means of a library over the devices of all workers."""
+        from gpuseg.engine.dask.solver import solve_on_workers
+
+        return solve_on_workers(self._client, problem)
 
     def check(self, folder: Path) -> None:
         """Make sure that every worker runs this gpuseg and sees a folder of this machine.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib import import_module
 from threading import RLock
 from typing import Any
 
@@ -27,7 +28,9 @@ from gpuseg.engine.gpu.lloyd import lloyd_pass
 from gpuseg.engine.gpu.matrix import matrix_on_device
 from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
+from gpuseg.engine.gpu.solver import solve_on_device
 from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
+from gpuseg.engine.solver import Problem, Solved
 from gpuseg.vocabulary import KINDS
 
 _BYTES_PER_VALUE = 8
@@ -43,12 +46,20 @@ class GpuDevice:
     libraries : Libraries
     memory : MemorySection, optional
         Nothing is set up where not given.
+    workers_memory : MemorySection, optional
+        What the device of a worker that gets this one is set up with; the same where not given.
     """
 
     name = "gpu"
 
-    def __init__(self, libraries: Libraries, *, memory: MemorySection | None = None) -> None:
-        self._libraries, self._memory = libraries, memory
+    def __init__(
+        self,
+        libraries: Libraries,
+        *,
+        memory: MemorySection | None = None,
+        workers_memory: MemorySection | None = None,
+    ) -> None:
+        self._libraries, self._memory = libraries, workers_memory or memory
         self._host = CpuDevice()
         self._turn = RLock()
         if memory is not None:
@@ -210,10 +221,26 @@ class GpuDevice:
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
         row = capability(name, self.name)
-        found = self._libraries.cuml
+        found, path = self._libraries.cuml, "cuml"
         for part in row.path.replace(":", ".").split(".")[1:]:
-            found = getattr(found, part)
+            path = f"{path}.{part}"
+            try:
+                found = getattr(found, part)
+            except AttributeError:
+                # What only some runs need is loaded here.
+                found = import_module(path)
         return found(**library_parameters(row, parameters, what=f"{name} on {self.name}"))
+
+    def solve(self, problem: Problem) -> Solved:
+        """K-means of cuML over all rows at once.
+
+        Raises
+        ------
+        DeviceMemoryError
+            If they do not fit.
+        """
+        with self._turn:
+            return solve_on_device(self._libraries, self, problem)
 
     def free_bytes(self) -> int:
         """Device memory that nobody has taken, and what lies unused in the pool of this process."""

@@ -140,8 +140,8 @@ def halving(
 
 
 @contextmanager
-def fitting(libraries: Libraries, what: str, needed_bytes: int) -> Iterator[None]:
-    """Work that cannot be cut: where memory ends, so does it.
+def fitting(libraries: Libraries, what: str, needed_bytes: int, *, instead: str | None = None) -> Iterator[None]:
+    """Work that cannot be cut: where memory ends, so does it, with a word on what to do instead.
 
     Raises
     ------
@@ -151,13 +151,13 @@ def fitting(libraries: Libraries, what: str, needed_bytes: int) -> Iterator[None
     try:
         yield
     except MemoryError:
-        raise DeviceMemoryError(_refusal(libraries, what, needed_bytes)) from None
+        raise DeviceMemoryError(_refusal(libraries, what, needed_bytes, instead)) from None
 
 
-def _refusal(libraries: Libraries, what: str, needed_bytes: int) -> str:
+def _refusal(libraries: Libraries, what: str, needed_bytes: int, instead: str | None = None) -> str:
     _, total = libraries.cupy.cuda.runtime.memGetInfo()
     free = free_bytes(libraries)
     return (
         f"the device has no memory for {what}: about {needed_bytes:,} bytes needed, {free:,} of {total:,} free; "
-        "lower run.chunk_rows, raise run.buckets, or use engine: cpu"
+        f"{instead or 'lower run.chunk_rows, raise run.buckets, or use engine: cpu'}"
     )
