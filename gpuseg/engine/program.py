@@ -113,6 +113,10 @@ class ReadPlan:
         What becomes of profiles that this source of attributes with a consent column does not know.
     asked : Asked or None
         The database and its columns, where `format` is "sql".
+    row_groups : tuple of int or None
+        Of one Parquet file, the first row group to read and the first that is not; None for all of all files.
+    first_row : int
+        Number of the first row that is read of each file.
     """
 
     source: str
@@ -137,6 +141,8 @@ class ReadPlan:
     consent_words: Mapping[str, bool] = field(default_factory=dict)
     consent_unknown: Literal["refuse", "use"] = "refuse"
     asked: Any = None
+    row_groups: tuple[int, int] | None = None
+    first_row: int = 1
 
     @property
     def tells_consent(self) -> bool:

@@ -29,7 +29,7 @@ class CpuDevice:
     """The processor cores of this machine."""
 
     name = "cpu"
-    held_bytes = 2**29
+    held_bytes = 2**28
 
     def scan(self, plan: ReadPlan) -> Iterator[Batch]:
         """Read a source chunk by chunk into canonical rows.

@@ -62,7 +62,7 @@ def read_chunks(plan: ReadPlan) -> Iterator[Chunk]:
     names = dict(plan.columns)
     types = _types_of_nothing(plan)
     for file in plan.files:
-        row = 1
+        row = plan.first_row
         for raw in _tables(plan, file):
             table = pa.table({name: plain_column(raw[name], types.get(name)) for name in raw.column_names})
             for start in range(0, table.num_rows, plan.chunk_rows):
@@ -106,8 +106,9 @@ def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[
         there = [name for name in physical if name in metadata.schema.to_arrow_schema().names]
         dictionary = [plan.columns["category"]] if "category" in plan.columns and plan.kind != "crm" else []
         options = {"metadata": metadata, "read_dictionary": [name for name in dictionary if name in there]}
-        everything: list[tuple[list[int], dict[str, Any]]] = [(list(range(metadata.num_row_groups)), {})]
-        for groups, fetching in fetch_plan(metadata, there) if is_remote(file) else everything:
+        wanted = range(*(plan.row_groups or (0, metadata.num_row_groups)))
+        at_once: list[tuple[list[int], dict[str, Any]]] = [(list(wanted), {})]
+        for groups, fetching in fetch_plan(metadata, there, wanted) if is_remote(file) else at_once:
             reader = pq.ParquetFile(handle, **options, **fetching)
             for batch in reader.iter_batches(batch_size=plan.chunk_rows, row_groups=groups, columns=there):
                 yield pa.Table.from_batches([batch])

@@ -94,7 +94,7 @@ class GpuDevice:
             yield from self._host.scan(plan)
             return
         for file in plan.files:
-            first_row = 1
+            first_row = plan.first_row
             for batch in self._scan_by_cudf(plan, file):
                 if batch is None:
                     yield from self._scan_by_arrow(plan, file, first_row)

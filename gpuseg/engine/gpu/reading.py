@@ -71,12 +71,13 @@ def chunks_by_cudf(plan: ReadPlan, file: str, libraries: Libraries) -> Iterator[
         yield None
         return
     sizes, schema = opened
-    for groups in _batches(sizes, plan.chunk_rows):
+    low, high = plan.row_groups or (0, len(sizes))
+    for groups in _batches(sizes[low:high], plan.chunk_rows):
 
-        def read(start: int, stop: int, first: int = groups[0]) -> Any:
+        def read(start: int, stop: int, first: int = low + groups[0]) -> Any:
             return _frame(plan, file, schema, list(range(first + start, first + stop)), libraries)
 
-        unit = max(sizes[group] for group in groups) * _BYTES_PER_VALUE * len(plan.columns)
+        unit = max(sizes[low + group] for group in groups) * _BYTES_PER_VALUE * len(plan.columns)
         frames = halving(read, len(groups), libraries=libraries, what=f"row groups of {file}", unit_bytes=unit)
         try:
             for columns in frames:
