@@ -144,6 +144,11 @@ class BucketFeatures:
     columns: Mapping[str, Sequence[str]]
     folder: Path
 
+    def files(self, bucket: str, n_profiles: int) -> list[Path]:
+        """What was written for a bucket of so many profiles with features."""
+        path = self.folder / "features" / bucket
+        return [path] if n_profiles or path.exists() else []
+
     def __call__(self, bucket: str) -> int:
         """Write the features of one bucket and give the number of its profiles."""
         state = self.folder / "state"

@@ -126,7 +126,7 @@ def features(job: Job) -> Facts:
     expressions = {item.feature.name: item.feature.expression for item in declared}
     build = BucketFeatures(job.engine.device, expressions, columns_needed(expressions), job.folder)
     n_profiles = 0
-    for rows in job.engine.executor.map(Once(build, job.ledger, Plain(), "bucket"), job.buckets):
+    for rows in job.engine.executor.map(Once(build, job.ledger, Plain(), "bucket", build.files), job.buckets):
         n_profiles += rows
         job.progress("features", 1)
     rare = rare_categories(job.folder / "state", job.config.privacy.group_floor)

@@ -6,9 +6,8 @@ record batch a bucket, in order, so that a bucket is one read of it (as the map 
 read as codes into one table of all runs; the order of neither ever leaves this module.
 """
 
-import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,8 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, as_numpy, codes_of
+from gpuseg.errors import IntegrityError
+from gpuseg.workspace.files import replacing
 
 HELD_BYTES = 256 * 2**20
 _PIECE_BYTES, _PIECE_BYTES_PER_BUCKET = 64 * 2**20, 64 * 2**10
@@ -44,6 +45,11 @@ class Room:
             fits = n_bytes <= self._left
             self._left -= n_bytes if fits else 0
         return fits
+
+    def give(self, n_bytes: int) -> None:
+        """Give bytes back."""
+        with self._lock:
+            self._left += n_bytes
 
 
 @dataclass(frozen=True)
@@ -115,7 +121,7 @@ class RunWriter:
         self._codes: dict[str, int] | None = {} if coded else None
         self._pieces: list[Piece] = []
         self._waiting: dict[int, list[pa.RecordBatch]] = {}
-        self._n_bytes = 0
+        self._n_bytes = self._held_bytes = 0
         self._most_bytes = max(_PIECE_BYTES, _PIECE_BYTES_PER_BUCKET * n_buckets)
 
     def append(self, rows: pa.RecordBatch, offsets: Sequence[int]) -> None:
@@ -144,19 +150,32 @@ class RunWriter:
         categories = None if self._codes is None else tuple(self._codes)
         return Run(self._source, categories, tuple(self._pieces))
 
+    def discard(self) -> None:
+        """Let go of all rows, in memory and in files."""
+        self._waiting, self._n_bytes = {}, 0
+        for piece in self._pieces:
+            if piece.path is not None:
+                piece.path.unlink(missing_ok=True)
+        self._pieces = []
+        self._room.give(self._held_bytes)
+        self._held_bytes = 0
+
     def _flush(self) -> None:
         held, n_bytes = self._waiting, self._n_bytes
         self._waiting, self._n_bytes = {}, 0
         if self._room.take(n_bytes):
+            self._held_bytes += n_bytes
             self._pieces.append(Piece(None, held))
             return
         path = self._path.with_name(f"{self._path.name}.{len(self._pieces):03d}.arrow")
         schema = next(iter(held.values()))[0].schema
-        with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, schema) as writer:
+        with (
+            replacing(path) as temporary,
+            pa.OSFile(str(temporary), "wb") as sink,
+            pa.ipc.new_file(sink, schema) as writer,
+        ):
             for bucket in range(self._n_buckets):
                 writer.write_batch(_one_batch(held.pop(bucket, []), schema))
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
         self._pieces.append(Piece(path))
 
 
@@ -184,12 +203,25 @@ class Spill:
         self._runs.append(run)
         self._tables.append(None if run.categories is None else _places(run.categories, self._codes))
 
-    def read(self, bucket: int) -> dict[str, pa.Table]:
-        """Rows of one bucket by source, in the order of the runs; sources without rows in it are absent."""
+    def read(self, bucket: int, only: Callable[[pa.Table], pa.Table] | None = None) -> dict[str, pa.Table]:
+        """Rows of one bucket by source, in the order of the runs; sources without rows in it are absent.
+
+        Parameters
+        ----------
+        bucket : int
+        only : callable, optional
+            Picks the rows that are wanted of each piece.
+
+        Raises
+        ------
+        IntegrityError
+            If a scratch file is gone or damaged.
+        """
         found: dict[str, list[pa.Table]] = {}
         for run, table in zip(self._runs, self._tables, strict=True):
             for piece in run.pieces:
                 rows = _rows_of(piece, bucket)
+                rows = only(rows) if rows is not None and only is not None else rows
                 if rows is not None and rows.num_rows:
                     found.setdefault(run.source, []).append(_translated(rows, table))
         return {source: pa.concat_tables(tables) for source, tables in found.items()}
@@ -206,8 +238,15 @@ def _rows_of(piece: Piece, bucket: int) -> pa.Table | None:
         held = piece.held.get(bucket)
         return pa.Table.from_batches(held) if held else None
     # Not mapped: what is read is counted once, as memory of this process, and goes with the table.
-    with pa.OSFile(str(piece.path)) as file:
-        return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(bucket)])
+    try:
+        with pa.OSFile(str(piece.path)) as file:
+            return pa.Table.from_batches([pa.ipc.open_file(file).get_batch(bucket)])
+    except MemoryError:
+        raise
+    except (OSError, pa.ArrowException) as error:
+        raise IntegrityError(
+            f"{piece.path}: a scratch file is missing or damaged ({type(error).__name__}); run again"
+        ) from None
 
 
 def _coded(rows: pa.RecordBatch, codes: dict[str, int]) -> pa.RecordBatch:

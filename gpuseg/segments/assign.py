@@ -58,7 +58,7 @@ def assign_profiles(
     """
     job = _Assigner(model, engine.device, SampleRule(model.seed, n_profiles), features, profiles, folder, blocks)
     parts = []
-    for part in engine.executor.map(Once(job, ledger, _PartCodec(), "bucket"), buckets):
+    for part in engine.executor.map(Once(job, ledger, _PartCodec(), "bucket", job.files), buckets):
         parts.append(part)
         progress("assign", 1)
     order = job.rule.order(np.concatenate([part.hashes for part in parts]))
@@ -116,6 +116,9 @@ class _Assigner:
     profiles: Path
     folder: Path
     blocks: Mapping[str, MatrixBlock]
+
+    def files(self, bucket: str, _part: _Part) -> list[Path]:
+        return [self.folder / bucket]
 
     def __call__(self, bucket: str) -> _Part:
         everyone = read_table(self.profiles / bucket, ["profile_id"])["profile_id"]

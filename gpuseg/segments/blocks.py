@@ -1,10 +1,12 @@
 """The matrix of a fit, one block a bucket, in whatever memory there is: a pass over the rows asks for each in turn."""
 
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from gpuseg.engine.base import Device
 from gpuseg.engine.held import Held
@@ -34,21 +36,45 @@ class MatrixBlock:
     held: Held
     on_host: bool = False
 
+    def __str__(self) -> str:
+        return f"the matrix of bucket {self.features.stem}"
+
     def __call__(self, device: Device) -> Any:
         """The rows, shape (n_profiles, n_features), on the device or in host memory."""
         rows = self.held.get(self.features.name)
         if rows is not None:
             return rows
-        if self.stored.exists():
-            rows = np.load(self.stored)
+        rows = _loaded(self.stored)
+        if rows is not None:
             return rows if self.on_host else device.asarray(rows)
         table = read_table(self.features, self.transform.features)
         rows = self.transform.apply(table) if self.on_host else device.matrix(table, self.transform.plan)
         if not self.held.keep(self.features.name, rows):
-            with replacing(self.stored) as temporary, temporary.open("wb") as file:
-                np.save(file, device.to_host(rows))
+            _store(self.stored, device.to_host(rows))
         return rows
 
     def take(self) -> Any:
         """The rows, where they are kept in memory, for the last time; else None."""
         return self.held.take(self.features.name)
+
+
+def _store(path: Path, rows: npt.NDArray[Any]) -> None:
+    """Write an array, and behind it a checksum of its values."""
+    with replacing(path) as temporary, temporary.open("wb") as file:
+        np.save(file, rows, allow_pickle=False)
+        file.write(_checksum(rows))
+
+
+def _loaded(path: Path) -> npt.NDArray[Any] | None:
+    """What `_store` wrote; None where there is nothing that is whole, which is made again."""
+    try:
+        with path.open("rb") as file:
+            rows: npt.NDArray[Any] = np.load(file, allow_pickle=False)
+            return rows if file.read() == _checksum(rows) else None
+    except (OSError, ValueError, EOFError):
+        return None
+
+
+def _checksum(rows: npt.NDArray[Any]) -> bytes:
+    form = zlib.crc32(repr((rows.shape, rows.dtype.str)).encode())
+    return zlib.crc32(np.ascontiguousarray(rows).data, form).to_bytes(4, "little")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pyarrow as pa
 
@@ -86,7 +87,8 @@ def fit_model(
     sample = sample_profiles(SampleRule(config.run.seed, n_profiles), engine, files=files)
     transform, warnings = _fit_matrix(config, sample, described)
     method = METHODS[config.cluster.method]
-    held = Held(str(ledger.folder), engine.device.held_bytes)
+    # Workers may outlive an attempt, and must not take its rows for those of the next.
+    held = Held(uuid4().hex, engine.device.held_bytes)
     blocks = [MatrixBlock(file, ledger.folder / f"{file.stem}.npy", transform, held, method.on_host) for file in files]
     clusters = method.find(config, engine, Rows(transform.apply(sample), n_profiles, blocks), ledger, progress)
     unnamed = Model(

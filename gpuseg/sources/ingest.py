@@ -97,7 +97,8 @@ def ingest(
     device = engine.device
     reducer = Reducer(reads, device, spill, folder / STATE, count_repeats=count_repeats or dedupe, dedupe=dedupe)
     whole = Reduced()
-    for bucket in engine.executor.map(Once(reducer, ledger, ReducedCodec(), "bucket"), range(plans.n_buckets)):
+    work = Once(reducer, ledger, ReducedCodec(), "bucket", reducer.files)
+    for bucket in engine.executor.map(work, range(plans.n_buckets)):
         whole.add(bucket)
         progress("reduce", 1)
     found.n_profiles, found.n_with_events = whole.n_profiles, whole.n_with_events
@@ -166,7 +167,7 @@ def _scan(
     pulse, spill = Pulse(progress), Spill(plans.n_buckets)
     scanner = Scanner(reads, engine.device, ledger.folder, plans.n_buckets, Room(), pulse)
     sizes = {file: size for located in plans.located for file, size in zip(located.files, located.sizes, strict=True)}
-    work = Once(scanner, ledger, ScannedCodec(ledger.folder), "part")
+    work = Once(scanner, ledger, ScannedCodec(ledger.folder), "part", scanner.files)
     for part in engine.executor.map(work, parts_of(reads, sizes), stop=pulse.stop):
         found.tallies[part.run.source].add(part.tally)
         for rejected in part.rejected:

@@ -1,5 +1,6 @@
 """Reads the sources part by part into buckets; parts depend on the files alone, so that any executor has the same."""
 
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,15 +11,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.base import Device
+from gpuseg.engine.opening import opened, readable
+from gpuseg.engine.parquet_parts import row_group_parts
 from gpuseg.engine.program import ReadPlan, Tally
+from gpuseg.engine.shortage import shortage
 from gpuseg.engine.spill import Room, Run, RunWriter
 from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.ledger import Entry
 
 PART_BYTES = 256 * 2**20
+LEAST_CHUNK_ROWS = 4_096
+"""Rows that are read at a time where there is no memory for more."""
+
+_LOG = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -33,21 +42,36 @@ class Part:
         Place of the source among the plans.
     low, high : int
         The first of its files, and the first that is not.
+    row_groups : tuple of int or None
+        Of its only file, the first row group and the first that is not; None for all.
+    first_row : int
+        Number of the first row in each file.
+    name : str
+        Of the source, for messages.
     """
 
     number: int
     source: int
     low: int
     high: int
+    row_groups: tuple[int, int] | None = None
+    first_row: int = 1
+    name: str = field(default="", compare=False)
 
     def __str__(self) -> str:
         return f"{self.number:05d}"
+
+    @property
+    def told(self) -> str:
+        """The part in words for people."""
+        return f"{self.number} (source {self.name}, files {self.low + 1} to {self.high})"
 
 
 def parts_of(reads: Sequence[ReadPlan], sizes: Mapping[str, int]) -> list[Part]:
     """Parts of every source, in order: successive files of together at most `PART_BYTES`, or one that is larger.
 
-    A source of attributes is one part, for its files are compared with each other.
+    A larger Parquet file is parted between row groups. A source of attributes is one part, for its files are compared
+    with each other.
 
     Parameters
     ----------
@@ -57,9 +81,18 @@ def parts_of(reads: Sequence[ReadPlan], sizes: Mapping[str, int]) -> list[Part]:
     """
     found: list[Part] = []
     for source, plan in enumerate(reads):
+        bytes_of = [sizes.get(file, 0) for file in plan.files]
         whole = KINDS[plan.kind].has_attributes
-        cuts = [0, *([] if whole else _cuts([sizes.get(file, 0) for file in plan.files])), len(plan.files)]
-        found += [Part(len(found) + i, source, low, high) for i, (low, high) in enumerate(pairwise(cuts))]
+        for low, high in pairwise([0, *([] if whole else _cuts(bytes_of)), len(plan.files)]):
+            if plan.format == "parquet" and not whole and sum(bytes_of[low:high]) > PART_BYTES:
+                with readable(plan.files[low], "Parquet", plan.source), opened(plan.files[low], "parts") as file:
+                    groups = row_group_parts(pq.read_metadata(file), PART_BYTES)
+                found += [
+                    Part(len(found) + i, source, low, high, (a, b), row, plan.source)
+                    for i, (a, b, row) in enumerate(groups)
+                ]
+            else:
+                found.append(Part(len(found), source, low, high, name=plan.source))
     return found
 
 
@@ -157,14 +190,37 @@ class Scanner:
     def __call__(self, part: Part) -> Scanned:
         """Read one part."""
         whole = self.reads[part.source]
-        plan = replace(whole, files=whole.files[part.low : part.high])
+        plan = replace(
+            whole, files=whole.files[part.low : part.high], row_groups=part.row_groups, first_row=part.first_row
+        )
         coded = not KINDS[plan.kind].has_attributes
-        rows = RunWriter(self.folder / f"part-{part}", plan.source, self.n_buckets, self.room, coded=coded)
+        room, told = self.room, [0]
+        while True:
+            rows = RunWriter(self.folder / f"part-{part}", plan.source, self.n_buckets, room, coded=coded)
+            try:
+                return self._scanned(plan, rows, told)
+            except MemoryError as error:
+                rows.discard()
+                if plan.chunk_rows <= LEAST_CHUNK_ROWS:
+                    what = f"read {plan.source} {plan.chunk_rows:,} rows at a time"
+                    raise shortage(error, self.device, what, "give this process more") from None
+            plan = replace(plan, chunk_rows=max(plan.chunk_rows // 2, LEAST_CHUNK_ROWS))
+            # What was held in memory goes to files from now on.
+            room = Room(0)
+            _LOG.warning("memory is full: reading %s anew, %d rows at a time", part.told, plan.chunk_rows)
+
+    def files(self, _part: Part, scanned: Scanned) -> list[Path]:
+        """Where the rows of a part lie."""
+        return [piece.path for piece in scanned.run.pieces if piece.path is not None]
+
+    def _scanned(self, plan: ReadPlan, rows: RunWriter, told: list[int]) -> Scanned:
+        """Read all of a plan; `told` holds the number of rows that were told of, in earlier attempts too."""
         found = Scanned(Run(plan.source, None, ()))
         refused: list[npt.NDArray[Any]] = []
         for batch in self.device.scan(plan):
-            self.pulse.beat(batch.tally.rows_read)
             found.tally.add(batch.tally)
+            self.pulse.beat(max(found.tally.rows_read - told[0], 0))
+            told[0] = max(found.tally.rows_read, told[0])
             if batch.rejected is not None:
                 found.rejected.append(batch.rejected)
             if batch.refused is not None:

@@ -1,11 +1,14 @@
 """What a running stage has done already: pieces of work that a later attempt takes over instead of doing them again.
 
-A piece counts once its entry is written, by an atomic rename after every file of it is synced. Entries are scratch:
-they go when the stage is committed.
+A piece counts once its entry is written, by an atomic rename after every file of it is synced, and only as long as
+these files are what they were then. Entries are scratch: they go when the stage is committed.
 """
 
+import json
+import os
 import shutil
-from collections.abc import Callable, Mapping
+import zlib
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +17,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import pyarrow as pa
 
 from gpuseg.errors import IntegrityError
-from gpuseg.workspace.files import read_json, replacing, write_json, write_text
+from gpuseg.workspace.files import crc32, read_json, replacing, write_json, write_text
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -59,9 +62,10 @@ class Ledger:
 
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
+        self._key = key
         if not self.is_of(folder, key):
             shutil.rmtree(folder, ignore_errors=True)
-            folder.mkdir(parents=True)
+            folder.mkdir(parents=True, exist_ok=True)
             write_text(folder / _KEY, key)
 
     @staticmethod
@@ -73,19 +77,32 @@ class Ledger:
             return False
 
     def read(self, name: str) -> Entry | None:
-        """An entry, or None where there is none that is whole."""
+        """An entry, or None where there is none that is whole, with all its files as they were."""
         path = self.folder / f"{name}.json"
         if not path.exists():
             return None
         try:
             saved = read_json(path)
-            return Entry(saved["content"], {table: self._table(name, table) for table in saved["tables"]})
-        except (IntegrityError, KeyError, TypeError, OSError, pa.ArrowException):
+            content, parts = saved["content"], saved["parts"]
+            if saved["check"] != self._check(content, parts):
+                return None
+            if any(_facts(self.folder / part) != facts for part, facts in parts.items()):
+                return None
+            return Entry(content, {table: self._table(name, table) for table in saved["tables"]})
+        except (IntegrityError, KeyError, TypeError, AttributeError, OSError, pa.ArrowException):
             # Nothing is lost by doing it again.
             return None
 
-    def write(self, name: str, entry: Entry) -> None:
-        """Add an entry."""
+    def write(self, name: str, entry: Entry, files: Sequence[Path] = ()) -> None:
+        """Add an entry.
+
+        Parameters
+        ----------
+        name : str
+        entry : Entry
+        files : sequence of Path
+            What else the work has written.
+        """
         for table, rows in entry.tables.items():
             with (
                 replacing(self._path(name, table)) as temporary,
@@ -93,7 +110,10 @@ class Ledger:
                 pa.ipc.new_file(sink, rows.schema) as writer,
             ):
                 writer.write_table(rows)
-        write_json(self.folder / f"{name}.json", {"content": entry.content, "tables": list(entry.tables)})
+        paths = [*files, *(self._path(name, table) for table in entry.tables)]
+        parts = {os.path.relpath(path, self.folder): _facts(path) for path in paths}
+        saved = {"content": entry.content, "tables": list(entry.tables), "parts": parts}
+        write_json(self.folder / f"{name}.json", {**saved, "check": self._check(entry.content, parts)})
 
     def close(self) -> None:
         """Remove all entries."""
@@ -101,12 +121,25 @@ class Ledger:
         with suppress(OSError):
             self.folder.parent.rmdir()
 
+    def _check(self, content: Any, parts: Mapping[str, Any]) -> int:
+        """A checksum that holds for this key alone."""
+        return zlib.crc32(json.dumps([self._key, content, parts], sort_keys=True).encode())
+
     def _path(self, name: str, table: str) -> Path:
         return self.folder / f"{name}.{table}.arrow"
 
     def _table(self, name: str, table: str) -> pa.Table:
         with pa.OSFile(str(self._path(name, table))) as file:
             return pa.ipc.open_file(file).read_all()
+
+
+def _facts(path: Path) -> list[int]:
+    return [path.stat().st_size, crc32(path)]
+
+
+def no_files(_item: Any, _result: Any) -> Sequence[Path]:
+    """Of work that writes none."""
+    return ()
 
 
 @dataclass(frozen=True)
@@ -121,12 +154,15 @@ class Once(Generic[Item, Result]):
     codec : Codec
     name : str
         What the entries are called before the item.
+    files : callable
+        The files that the function has written, from the item and its result.
     """
 
     function: Callable[[Item], Result]
     ledger: Ledger
     codec: Codec[Result]
     name: str
+    files: Callable[[Item, Result], Sequence[Path]] = no_files
 
     def __call__(self, item: Item) -> Result:
         """The result of one item."""
@@ -137,8 +173,12 @@ class Once(Generic[Item, Result]):
         result = self.function(item)
         stored = self.codec.store(result)
         if stored is not None:
-            self.ledger.write(name, stored)
+            self.ledger.write(name, stored, self.files(item, result))
         return result
+
+    def told(self, item: Item) -> str:
+        """An item in words for people."""
+        return f"{self.name} {getattr(item, 'told', item)}"
 
 
 class Plain:

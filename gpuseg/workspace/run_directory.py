@@ -9,13 +9,13 @@ import re
 import shutil
 import socket
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gpuseg.errors import IntegrityError, WorkspaceError
-from gpuseg.workspace.files import sync_folder, write_json, write_text
+from gpuseg.workspace.files import NO_SPACE, sync_folder, unwritable, write_json, write_text
 from gpuseg.workspace.version import StageRecord, Version, content_digest
 
 _VERSION = re.compile(r"^v[0-9]{4,}$")
@@ -39,7 +39,7 @@ class RunDirectory:
         Raises
         ------
         WorkspaceError
-            If another process holds it, or the directory cannot be made.
+            If another process holds it, the directory cannot be made, or there is no space left for what is written.
         """
         try:
             self.root.mkdir(parents=True, exist_ok=True)
@@ -53,8 +53,15 @@ class RunDirectory:
                 holder = os.pread(handle, 200, 0).decode("utf-8", "replace").strip() or "another process"
                 raise WorkspaceError(f"{self.root}: {holder} is writing to this run; wait for it") from None
             os.ftruncate(handle, 0)
-            os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
-            yield
+            with suppress(OSError):
+                # Only a courtesy to whoever finds the place taken: a full disk has no room even for this.
+                os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
+            try:
+                yield
+            except OSError as error:
+                if error.errno not in NO_SPACE:
+                    raise
+                raise unwritable(Path(error.filename or self.root / "its files"), error) from None
         finally:
             os.close(handle)
 

@@ -121,6 +121,8 @@ class Version:
             JSON values.
         """
         paths: list[Path] = []
+        # A worker that died left its own half-written, and another one did its work.
+        self.remove_temporaries()
         for output in outputs:
             path = self.path / output
             # A folder is made with its first file, so one that is not there holds nothing.
