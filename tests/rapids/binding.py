@@ -12,7 +12,7 @@ from pathlib import Path
 from tests.rapids.world import PACKAGE, Call
 
 TABLE = Path(__file__).with_name("signatures.json")
-LIBRARIES = {"cupy", "cudf", "cuml", "rmm", "pylibcudf", "libraries", "cupyx"}
+LIBRARIES = {"cupy", "cudf", "cuml", "rmm", "pylibcudf", "libraries", "cupyx", "dask_cuda"}
 
 
 @lru_cache(maxsize=1)

@@ -40,6 +40,11 @@ OWNERS = (
     "cuml.cluster.HDBSCAN",
     "cuml.neighbors",
     "cuml.neighbors.NearestNeighbors",
+    "cuml.dask",
+    "cuml.dask.cluster",
+    "cuml.dask.cluster.KMeans",
+    "dask_cuda",
+    "dask_cuda.LocalCUDACluster",
     "rmm",
     "rmm.mr",
     "rmm.mr.CudaAsyncMemoryResource",
@@ -50,6 +55,12 @@ OWNERS = (
     "rmm.allocators",
     "rmm.allocators.cupy",
 )
+PASSED_ON = {
+    "cuml.dask.cluster.KMeans": "cuml.cluster.KMeans",
+    "dask_cuda.LocalCUDACluster": "distributed.LocalCluster",
+}
+"""Classes that hand keywords which they do not name to another one."""
+
 UFUNC = ["x1", "x2", "out=", "dtype=", "casting="]
 
 
@@ -80,13 +91,24 @@ def parameters_of(name: str) -> tuple[list[str], str]:
         # A method taken from its class still asks for the object.
         if inspect.isclass(owner) and found and found[0].name == "self":
             found = found[1:]
-        return shortened(found), "signature"
+        further = _passed_on(name, {one.name for one in found})
+        # They stand before the **keywords that stood for them.
+        return shortened([*found[: len(found) - bool(further)], *further, *found[-1:] * bool(further)]), "signature"
     except (ValueError, TypeError):
         pass
     for source, told in (("stub", from_stub(value)), ("docstring", from_docstring(value))):
         if told is not None:
             return told, source
     raise LookupError(f"{name}: no signature, stub or docstring tells its parameters")
+
+
+def _passed_on(name: str, known: set[str]) -> list[inspect.Parameter]:
+    """Parameters that a class takes for another one."""
+    if name not in PASSED_ON:
+        return []
+    others = inspect.signature(resolve(PASSED_ON[name])).parameters.values()
+    named = [one for one in others if one.kind in (one.POSITIONAL_OR_KEYWORD, one.KEYWORD_ONLY)]
+    return [one.replace(kind=one.KEYWORD_ONLY) for one in named if one.name not in known]
 
 
 def shortened(parameters: list[inspect.Parameter]) -> list[str]:
@@ -147,6 +169,9 @@ def public_names(owner: str) -> list[str]:
     found = {name for name in dir(resolve(owner)) if not name.startswith("_")}
     # Modules that are loaded only on demand are no less there.
     found |= {name.rpartition(".")[2] for name in sys.modules if name.rpartition(".")[0] == owner}
+    if owner.startswith("cuml.dask.") and owner in PASSED_ON:
+        # A fit over workers hands out what each of them fitted.
+        found |= fitted_names(resolve(PASSED_ON[owner]))
     return sorted(name for name in found | fitted_names(resolve(owner)) if not name.startswith("_"))
 
 
@@ -167,7 +192,7 @@ def collected(names: set[str]) -> dict[str, Any]:
         if callable(resolve(name)) and not isinstance(resolve(name), types.ModuleType):
             parameters, source = parameters_of(name)
             callables[name] = {"parameters": ", ".join(parameters), "source": source}
-    packages = ("cudf-cu13", "cuml-cu13", "rmm-cu13", "cupy-cuda13x")
+    packages = ("cudf-cu13", "cuml-cu13", "rmm-cu13", "cupy-cuda13x", "dask-cuda", "raft-dask-cu13")
     return {
         "versions": {package: version(package) for package in packages},
         "callables": callables,
@@ -191,7 +216,7 @@ def main() -> None:
     package = types.ModuleType("tests")
     package.__path__ = [str(ROOT / "tests")]
     sys.modules["tests"] = package
-    for name in ("rmm.mr", "rmm.allocators.cupy", "cuml.cluster", "cuml.neighbors", "cudf"):
+    for name in ("rmm.mr", "rmm.allocators.cupy", "cuml.cluster", "cuml.neighbors", "cudf", "cuml.dask", "dask_cuda"):
         importlib.import_module(name)
     from tests.rapids.exercise import exercise
 

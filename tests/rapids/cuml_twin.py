@@ -5,15 +5,17 @@ from typing import Any
 
 
 class KMeans:
-    """cuML's, computed by scikit-learn."""
+    """cuML's, computed by scikit-learn, which counts moves of centers in shares of the rows' variance."""
 
-    def __init__(self, **parameters: Any) -> None:
+    def __init__(self, *, tol: float | None = None, **parameters: Any) -> None:
         from sklearn.cluster import KMeans as Twin
 
-        self._twin = Twin(**parameters)
+        self._twin, self._tol = Twin(**parameters), tol
 
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> "KMeans":
         """Fit, and take over what was fitted."""
+        if self._tol is not None:
+            self._twin.set_params(tol=self._tol / float(X.var(axis=0).mean()))
         self._twin.fit(X, sample_weight=sample_weight)
         _take_over(self, self._twin)
         return self
@@ -76,7 +78,10 @@ CUML_TYPES: dict[type, str] = {
 
 def cuml_module() -> types.SimpleNamespace:
     """The estimators of the capability table."""
+    from tests.rapids.dask_twin import cuml_dask_module
+
     return types.SimpleNamespace(
+        dask=cuml_dask_module(),
         cluster=types.SimpleNamespace(KMeans=KMeans, HDBSCAN=HDBSCAN),
         neighbors=types.SimpleNamespace(NearestNeighbors=NearestNeighbors),
     )

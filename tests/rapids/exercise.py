@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
-from unittest.mock import patch
+from unittest.mock import Mock, patch
 
 import numpy as np
 import pyarrow as pa
@@ -21,14 +21,20 @@ import pyarrow.parquet as pq
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine import Engine
 from gpuseg.engine.cpu.evaluate import evaluate_features
+from gpuseg.engine.driver import Gpu
 from gpuseg.engine.expression import Reduction
 from gpuseg.engine.gpu.device import GpuDevice
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.memory import apply, halving
+from gpuseg.engine.hardware import Hardware
 from gpuseg.engine.local import LocalExecutor
-from gpuseg.errors import DeviceMemoryError
-from tests.rapids.stand_ins import RECORDED, stand_ins
-from tests.rapids.world import PACKAGE, Call
+from gpuseg.errors import DeviceMemoryError, EngineError
+from tests.rapids.dask_twin import KMeansOverDask, LocalCUDACluster
+from tests.rapids.played_cluster import blocks_of, played_cluster, problem_of
+from tests.rapids.stand_ins import RECORDED, dask_cuda, stand_ins
+from tests.rapids.world import PACKAGE, WATCHED, Call
+
+_GPUS = "gpuseg.engine.dask.gpus"
 
 Place = tuple[str, tuple[int, int]]
 """File of the package, and line and column where a call ends."""
@@ -43,7 +49,7 @@ class Exercised:
     calls : frozenset of Call
         Calls on libraries.
     executed : frozenset of Place
-        Calls of any kind in `engine/gpu` that ran.
+        Calls of any kind in `WATCHED` that ran.
     """
 
     calls: frozenset[Call]
@@ -51,14 +57,14 @@ class Exercised:
 
 
 class _Watch:
-    """Sees every call that code of `engine/gpu` makes, whatever is called."""
+    """Sees every call that code of `WATCHED` makes, whatever is called."""
 
     def __init__(self) -> None:
         self.executed: set[Place] = set()
-        self._root = f"{PACKAGE}/engine/gpu/"
+        self._files = {str(file) for file in WATCHED}
 
     def __call__(self, frame: FrameType, event: str, _: Any) -> Callable[..., Any] | None:
-        if not frame.f_code.co_filename.startswith(self._root):
+        if frame.f_code.co_filename not in self._files:
             return None
         frame.f_trace_opcodes = True
         frame.f_trace_lines = False
@@ -128,6 +134,7 @@ def exercise(attributes: Mapping[str, set[str]] | None = None) -> Exercised:
             _run(config | {"run": config["run"] | {"out": f"{folder}/run{number}"}})
         _kernels(libraries)
         _memory(libraries)
+        _over_dask(libraries, attributes)
     calls = frozenset(RECORDED)
     RECORDED.update(before)
     return Exercised(calls, frozenset(watch.executed))
@@ -264,3 +271,36 @@ def _evaluate_in_parts(libraries: Libraries) -> None:
 
     with patch("gpuseg.engine.gpu.evaluate.evaluate_features", once):
         assert device.evaluate({"t": table}, features).equals(whole)
+
+
+def _over_dask(libraries: Libraries, attributes: Mapping[str, set[str]] | None) -> None:
+    """GPU workers, and a fit over them that answers or does not."""
+    from gpuseg.config_dask import DaskSection
+    from gpuseg.engine.dask.gpus import gpu_cluster
+    from gpuseg.engine.dask.solver import Watch, solve_on_workers
+
+    played = Hardware(gpus=(Gpu("NVIDIA Test", 80 << 30, None, "9.0"),))
+    broken = Mock(side_effect=RuntimeError)
+    with patch.dict(sys.modules, {"dask_cuda": dask_cuda(attributes)}), patch(f"{_GPUS}.find_gpus", lambda: played):
+        gpu_cluster(DaskSection(), "scratch")
+        with patch.object(LocalCUDACluster, "__init__", broken):
+            _refused(lambda: gpu_cluster(DaskSection(), "scratch"))
+    problem = problem_of(GpuDevice(libraries), blocks_of(2))
+    GpuDevice(libraries).solve(problem)
+    with played_cluster(libraries) as client:
+        solve_on_workers(client, problem)
+        with patch.object(KMeansOverDask, "fit", broken):
+            _refused(lambda: solve_on_workers(client, problem))
+        never, client.restart = threading.Event(), Mock()
+        soon = Watch(start_seconds=0, poll_seconds=0.001, products_per_second=1e18)
+        with patch.object(KMeansOverDask, "fit", lambda *_: never.wait()):
+            _refused(lambda: solve_on_workers(client, problem, soon))
+        never.set()
+
+
+def _refused(work: Callable[[], Any]) -> None:
+    try:
+        work()
+    except EngineError:
+        return
+    raise AssertionError("what cannot work did")

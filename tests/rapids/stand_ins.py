@@ -13,6 +13,7 @@ from gpuseg.engine.gpu.libraries import Libraries
 from tests.rapids.cudf_twin import CUDF, CUDF_TYPES, cudf_module
 from tests.rapids.cuml_twin import CUML_TYPES, cuml_module, rmm_module
 from tests.rapids.cupy_twin import CUPY, CUPY_TYPES, cupy_module
+from tests.rapids.dask_twin import dask_cuda_module
 from tests.rapids.proxies import Module
 from tests.rapids.world import Call, World
 
@@ -41,13 +42,7 @@ def stand_ins(attributes: Mapping[str, set[str]] | None = None) -> Libraries:
     attributes : mapping of str to set of str, optional
         What RAPIDS has; the committed table by default.
     """
-    world = World(
-        attributes=known_attributes() if attributes is None else attributes,
-        types=CUPY_TYPES | CUDF_TYPES | CUML_TYPES,
-        replaced=CUPY | CUDF,
-        calls=RECORDED,
-        names=NAMES,
-    )
+    world = _world(attributes)
     made: dict[str, Any] = {
         "cupy": cupy_module(),
         "cudf": cudf_module(),
@@ -55,3 +50,18 @@ def stand_ins(attributes: Mapping[str, set[str]] | None = None) -> Libraries:
         "rmm": rmm_module(),
     }
     return Libraries(**{name: Module(world, name, module) for name, module in made.items()})
+
+
+def dask_cuda(attributes: Mapping[str, set[str]] | None = None) -> Module:
+    """The module `dask_cuda`; `attributes` as for `stand_ins`."""
+    return Module(_world(attributes), "dask_cuda", dask_cuda_module())
+
+
+def _world(attributes: Mapping[str, set[str]] | None) -> World:
+    return World(
+        attributes=known_attributes() if attributes is None else attributes,
+        types=CUPY_TYPES | CUDF_TYPES | CUML_TYPES,
+        replaced=CUPY | CUDF,
+        calls=RECORDED,
+        names=NAMES,
+    )

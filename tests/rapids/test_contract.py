@@ -1,4 +1,4 @@
-"""Every call that `engine/gpu` makes fits the signatures of the real RAPIDS, and none goes unseen."""
+"""Every call on RAPIDS, from `engine/gpu` and for dask workers with GPUs, fits its signatures; none goes unseen."""
 
 import json
 import re
@@ -10,9 +10,9 @@ from gpuseg.engine.hardware import CUPY_LEAST, RAPIDS_RELEASE
 from tests.rapids.binding import call_sites, problem_of, signature_of, signatures, uncovered
 from tests.rapids.exercise import exercise
 from tests.rapids.stand_ins import TABLE
-from tests.rapids.world import PACKAGE, Call
+from tests.rapids.world import WATCHED, Call
 
-FILES = sorted((PACKAGE / "engine" / "gpu").rglob("*.py"))
+FILES = list(WATCHED)
 SITE = ("engine/gpu/somewhere.py", 7, (7, 40))
 
 
@@ -27,9 +27,8 @@ def test_every_call_fits_rapids(seen):
 
 
 def test_every_call_is_seen(seen):
-    assert {site.file for file in FILES for site in call_sites(file)} >= {
-        f"engine/gpu/{n}.py" for n in ("lloyd", "device")
-    }
+    files = {site.file for file in FILES for site in call_sites(file)}
+    assert files >= {f"engine/{n}.py" for n in ("gpu/lloyd", "gpu/device", "gpu/solver", "dask/gpus", "dask/solver")}
     assert uncovered(FILES, seen.executed) == []
 
 
@@ -69,6 +68,11 @@ def test_estimators_take_what_the_table_of_capabilities_says(name):
         ("cupy.minimum", 2, (), None),
         ("cupy.minimum", 0, ("x1", "x2"), "'x1' parameter is positional only, but was passed as a keyword"),
         ("cuml.cluster.HDBSCAN", 0, ("min_samples",), None),
+        # Their **keywords go on to classes that would refuse these, on a worker.
+        ("cuml.dask.cluster.KMeans", 0, ("client", "n_clusters", "init", "n_init"), None),
+        ("cuml.dask.cluster.KMeans", 0, ("n_segments",), "got an unexpected keyword argument 'n_segments'"),
+        ("dask_cuda.LocalCUDACluster", 0, ("n_workers", "host", "silence_logs"), None),
+        ("dask_cuda.LocalCUDACluster", 0, ("jit_unspill",), "got an unexpected keyword argument 'jit_unspill'"),
         ("cuml.cluster.HDBSCAN", 1, (), "too many positional arguments"),
         ("cupy.ndarray.reshape", 3, (), None),
         ("cupy.cuda.runtime.memGetInfo", 0, (), None),

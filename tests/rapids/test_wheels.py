@@ -2,9 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
+from gpuseg.config_dask import DaskSection
 from gpuseg.engine.capabilities import CAPABILITIES, construct
+from gpuseg.engine.cpu.device import CpuDevice
+from gpuseg.engine.dask.gpus import gpu_cluster
+from gpuseg.engine.driver import Gpu
+from gpuseg.engine.hardware import Hardware
+from gpuseg.engine.solver import Problem
+from gpuseg.errors import EngineError
 from tests.rapids.cuda_sources import ARCHITECTURES, compile_source, cuda_sources
 from tests.rapids.stand_ins import TABLE
 
@@ -44,7 +52,12 @@ def test_what_counts_the_use_of_a_pool():
     assert {"current_bytes", "peak_bytes"} <= set(Statistics.__dataclass_fields__)
 
 
+START = np.eye(3, 4, dtype=np.float32)
+PROBLEM = Problem("cuml", CpuDevice(), [], START, n_rows=9, seed=7, tol=0.5)
+SOLVED_WITH = {"n_clusters": 3, "init": START, "tol": 0.5, "max_iter": 300, "random_state": 7, "n_init": 1}
 PARAMETERS = {
+    "solver cuml": (PROBLEM.parameters, SOLVED_WITH),
+    "solver cuml over dask": (PROBLEM.parameters | {"client": object()}, SOLVED_WITH),
     "kmeans": ({"n_segments": 3, "seed": 7}, {"n_clusters": 3, "random_state": 7, "n_init": 1}),
     "hdbscan": ({"min_cluster_size": 30, "min_samples": 10}, {"min_cluster_size": 30, "min_samples": 9}),
     "neighbors": ({"n_neighbors": 4}, {"n_neighbors": 4}),
@@ -55,7 +68,31 @@ PARAMETERS = {
 def test_estimators_are_made_as_asked(name):
     given, expected = PARAMETERS[name]
     estimator = construct(name, "gpu", given)
-    assert {key: estimator.get_params()[key] for key in expected} == expected
+    # Over dask they are kept for the workers.
+    told = getattr(estimator, "kwargs", None) if name.endswith("over dask") else estimator.get_params()
+    assert {key: told[key] for key in expected} == expected
+
+
+def test_what_workers_are_handed_fits_what_they_make():
+    from cuml.cluster.kmeans_mg import KMeansMG
+
+    handed = construct("solver cuml over dask", "gpu", PARAMETERS["solver cuml over dask"][0]).kwargs
+    made = KMeansMG(handle=None, output_type="cupy", **handed)
+    made._validate_fit_params()
+    assert {key: made.get_params()[key] for key in SOLVED_WITH} == SOLVED_WITH
+
+
+def test_gpu_workers_without_a_gpu_are_one_line(monkeypatch, tmp_path):
+    import cupy
+
+    if cupy.cuda.is_available():
+        pytest.skip("there is a GPU")
+    played = Hardware(gpus=(Gpu("NVIDIA Test", 80 << 30, None, "9.0"),))
+    monkeypatch.setattr("gpuseg.engine.dask.gpus.find_gpus", lambda: played)
+    with pytest.raises(EngineError) as caught:
+        gpu_cluster(DaskSection(memory_bytes=2**30, protocol="tcp"), str(tmp_path))
+    assert str(caught.value).startswith("dask: the GPU workers could not be started: NVML Shared Library Not Found (")
+    assert "\n" not in str(caught.value)
 
 
 def test_cuda_sources_compile():

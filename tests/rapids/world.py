@@ -12,6 +12,11 @@ import gpuseg
 
 PACKAGE = Path(gpuseg.__file__).parent
 HERE = str(Path(__file__).parent)
+WATCHED = (
+    *sorted((PACKAGE / "engine" / "gpu").rglob("*.py")),
+    *(PACKAGE / "engine" / "dask" / f"{n}.py" for n in ("gpus", "solver")),
+)
+"""Files whose calls on RAPIDS are held against it."""
 
 
 @dataclass(frozen=True, order=True)

@@ -74,7 +74,9 @@ def _own_cluster(section: DaskSection, device: Device, scratch: str) -> Any:
         processes=True,
         memory_limit="auto" if section.memory_bytes is None else section.memory_bytes,
         host="127.0.0.1",
-        dashboard_address=None,
+        # Not 8787, which another run may have; only this machine sees it.
+        dashboard_address="127.0.0.1:0",
+        scheduler_kwargs={"dashboard": False},
         local_directory=scratch,
         silence_logs=logging.CRITICAL,
     )

@@ -44,7 +44,9 @@ def gpu_cluster(section: DaskSection, scratch: str) -> Any:
             device_memory_limit=None,
             protocol=None if section.protocol == "auto" else section.protocol,
             host="127.0.0.1",
-            dashboard_address=None,
+            # Not 8787, which another run may have; only this machine sees it.
+            dashboard_address="127.0.0.1:0",
+            scheduler_kwargs={"dashboard": False},
             local_directory=scratch,
             silence_logs=logging.CRITICAL,
         )
