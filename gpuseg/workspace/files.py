@@ -19,6 +19,7 @@ from gpuseg.errors import IntegrityError, WorkspaceError
 TEMPORARY = ".tmp"
 """How the names of files end that are not complete; they begin with a dot."""
 
+_MOSTLY_ZERO = ("span_us",)
 _HASH_BLOCK_BYTES = 1 << 20
 NO_SPACE = (errno.ENOSPC, errno.EDQUOT)
 """Errors of a system that has no room for more."""
@@ -114,12 +115,13 @@ def write_table(path: Path, table: pa.Table, *, nullable: Collection[str] | None
     encodings, compression, dictionary = {}, {}, []
     for field in table.schema:
         # Integers pack best as differences, without a second pass; everything else gains from a light compressor.
-        compression[field.name] = "none" if pa.types.is_integer(field.type) else "lz4"
-        if pa.types.is_integer(field.type):
+        packed = pa.types.is_integer(field.type) and field.name not in _MOSTLY_ZERO
+        compression[field.name] = "none" if packed else "lz4"
+        if packed:
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif field.name == "profile_id":
             encodings[field.name] = "DELTA_BYTE_ARRAY"
-        elif not pa.types.is_floating(field.type):
+        elif not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
             dictionary.append(field.name)
     with replacing(path) as temporary:
         pq.write_table(
