@@ -20,8 +20,8 @@ help:  ## Print this help
 demo: $(VENV)/.demo  ## Segment the real customers of a grocer, into runs/demo
 	@$(BIN)/gpuseg demo
 
-services:  ## Install the PostgreSQL server that tests start for themselves (Debian, as root)
-	@sh tests/sources/sql/install_postgres.sh
+services:  ## Install the servers that tests start for themselves: PostgreSQL (Debian, as root), Azurite (npm)
+	@sh tests/install_services.sh
 
 test: $(VENV)/.dev  ## Run the fast tests
 	@$(BIN)/python -m pytest -n $(WORKERS) -m "not slow and not gpu and not rapids"
@@ -38,6 +38,7 @@ test-rapids: $(RAPIDS_VENV)/.dev  ## Hold every call on RAPIDS against its real 
 
 test-gpu: $(if $(GPU_PYTHON),,$(RAPIDS_VENV)/.dev)  ## Run the fast tests on the CPU and the GPU, which must be there
 	@GPUSEG_REQUIRE_GPU=1 $(or $(GPU_PYTHON),$(RAPIDS_VENV)/bin/python) -m pytest --devices=cpu,gpu -m "not slow and not rapids"
+	@GPUSEG_REQUIRE_GPU=1 $(or $(GPU_PYTHON),$(RAPIDS_VENV)/bin/python) -m pytest --devices=cpu,gpu --executor=dask -m "gpu and not slow" tests/devices
 
 check: lint types test test-slow  ## Everything that must hold before a commit lands
 
@@ -55,7 +56,7 @@ bench-gpu: $(if $(GPU_PYTHON),,$(RAPIDS_VENV)/.dev)  ## Measure the CPU against 
 	@$(or $(GPU_PYTHON),$(RAPIDS_VENV)/bin/python) bench/cpu_vs_gpu.py
 
 clean:  ## Remove environments and caches
-	rm -rf $(VENV) $(RANGES_VENV) $(RAPIDS_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RANGES_VENV) $(RAPIDS_VENV) .services .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:

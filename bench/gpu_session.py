@@ -1,8 +1,9 @@
 """Everything that a machine with a GPU is needed for, in one go of at most 20 minutes.
 
-`python bench/gpu_session.py FOLDER` looks at the machine, makes the smoke test, runs the tests of the GPU device, and
-measures it against the CPU. The output of each step goes to FOLDER; a step that fails or takes too long does not keep
-the next from running. `--rehearse` goes through the same steps on the CPU, with little data and few tests.
+`python bench/gpu_session.py FOLDER` looks at the machine, makes the smoke test, runs the tests of the GPU device, in
+this process and in that of a dask worker, and measures it against the CPU. The output of each step goes to FOLDER; a
+step that fails or takes too long does not keep the next from running.
+`--rehearse` goes through the same steps on the CPU, with little data and few tests.
 """
 
 import argparse
@@ -51,6 +52,8 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
     python = sys.executable
     # Names are told as tests end, so that a run that takes too long has said something.
     pytest = [python, "-m", "pytest", "-v", "--tb=short", "--durations=15", "-p", "no:cacheprovider"]
+    # One cluster, whose worker has the GPU for itself.
+    dask = [*pytest, "--executor=dask", "tests/devices"]
     if find_spec("xdist") is not None:
         pytest += ["-n", str(TEST_WORKERS)]
     bench = [python, str(HERE / "cpu_vs_gpu.py"), "--out", str(out / "cpu_vs_gpu.json")]
@@ -62,16 +65,19 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
             "tests/engine/test_assign_accumulate.py",
             "tests/engine/test_matrix.py",
         ]
+        dask += ["--devices=cpu,gpu-logic", "-m", "not gpu"]
         bench += ["--small", "--cases", "kmeans,scoring,hdbscan"]
     else:
         # Those on the CPU need no GPU and run elsewhere.
         tests = [*pytest, "--devices=cpu,gpu", "-m", "gpu and not slow"]
+        dask += ["--devices=cpu,gpu", "-m", "gpu and not slow"]
         bench += ["--repeats", "1", "--cpu-hdbscan-most", "20000"]
     return [
         Step("doctor", (python, "-m", "gpuseg", "--json", "doctor"), 60),
         Step("smoke", (python, str(HERE / "gpu_smoke.py")), 120, needs_gpu=True),
-        Step("test-gpu", tuple(tests), 480),
-        Step("cpu-vs-gpu", tuple(bench), 600),
+        Step("test-gpu", tuple(tests), 420),
+        Step("test-dask", tuple(dask), 180),
+        Step("cpu-vs-gpu", tuple(bench), 480),
     ]
 
 

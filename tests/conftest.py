@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 pytest.register_assert_rewrite("tests.twins")
 
+# gcsfs reads this at its first import: buckets of newer kinds are asked for by gRPC, which the emulator lacks.
+os.environ.setdefault("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
+
 hypothesis.settings.register_profile("ci", derandomize=True, deadline=None, print_blob=True)
 hypothesis.settings.register_profile("dev", deadline=None)
 hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
@@ -25,6 +28,8 @@ hypothesis.settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci"))
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     known = "cpu, gpu, or gpu-logic: the GPU's code with pandas and NumPy standing in for RAPIDS"
+    spread = "how the engines of the `device` fixture spread work; dask has one worker, with the device as its own"
+    parser.addoption("--executor", default="local", choices=("local", "dask"), help=spread)
     parser.addoption("--devices", default="cpu", help=f"devices of the `device` fixture, such as cpu,gpu ({known})")
 
 
@@ -42,16 +47,21 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine(device_name: str) -> Iterator[Any]:
-    """An engine on each device of `--devices`; without a usable GPU its tests are skipped, or fail where required."""
+def engine(device_name: str, pytestconfig: pytest.Config) -> Iterator[Any]:
+    """An engine on each device of `--devices`, with `--executor`.
+
+    Without a usable GPU its tests are skipped, or fail where one is required.
+    """
+    from gpuseg.config_dask import DaskSection
     from gpuseg.engine import open_engine
     from gpuseg.errors import DeviceUnavailableError
 
+    executor = pytestconfig.getoption("--executor")
     if device_name == "gpu-logic":
-        with _stand_in_engine() as found:
+        with _stand_in_engine(executor) as found:
             yield found
         return
-    opened = open_engine(engine=device_name)
+    opened = open_engine(engine=device_name, executor=executor, dask=DaskSection(workers=1))
     try:
         found = opened.__enter__()
     except DeviceUnavailableError as error:
@@ -65,17 +75,25 @@ def engine(device_name: str) -> Iterator[Any]:
 
 
 @contextmanager
-def _stand_in_engine() -> Iterator[Any]:
+def _stand_in_engine(executor: str) -> Iterator[Any]:
     from gpuseg.engine import Engine
     from gpuseg.engine.gpu.device import GpuDevice
     from gpuseg.engine.local import LocalExecutor
     from tests.rapids.stand_ins import stand_ins
 
-    workers = LocalExecutor()
+    libraries, threads = stand_ins(), LocalExecutor()
+    device, reason = GpuDevice(libraries), "gpu: stand-ins, no GPU"
     try:
-        yield Engine(GpuDevice(stand_ins()), workers, "gpu: stand-ins, no GPU", workers)
+        if executor == "local":
+            yield Engine(device, threads, reason, threads)
+            return
+        from gpuseg.engine.dask.executor import DaskExecutor
+        from tests.rapids.played_cluster import played_cluster
+
+        with played_cluster(libraries, n_workers=1) as client:
+            yield Engine(device, DaskExecutor(client, lambda: None), reason, threads)
     finally:
-        workers.close()
+        threads.close()
 
 
 @pytest.fixture(scope="session")

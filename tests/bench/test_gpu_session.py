@@ -53,10 +53,15 @@ def test_the_time_is_kept(session, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("rehearse", [True, False])
 def test_the_steps(session, tmp_path, rehearse):
     made = session.steps(tmp_path, rehearse=rehearse)
-    assert [step.name for step in made] == ["doctor", "smoke", "test-gpu", "cpu-vs-gpu"]
+    assert [step.name for step in made] == ["doctor", "smoke", "test-gpu", "test-dask", "cpu-vs-gpu"]
     assert sum(step.most_seconds for step in made) <= 21 * 60
     (tests,) = (step.command for step in made if step.name == "test-gpu")
     assert ("--devices=cpu,gpu" in tests) is not rehearse
+    (dask,) = (step.command for step in made if step.name == "test-dask")
+    assert "--executor=dask" in dask
+    # Several processes would share one GPU among as many clusters.
+    assert "-n" not in dask
+    assert ("gpu and not slow" in dask) is not rehearse
     assert {step.name for step in made if step.needs_gpu} == {"smoke"}
     for word in (word for step in made for word in step.command):
         if word.endswith(".py"):

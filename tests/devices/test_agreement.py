@@ -60,7 +60,7 @@ def journey():
     return table.filter(households), columns, "2018-01-01"
 
 
-def run_on(engine, folder, table, columns, as_of, monkeypatch):
+def run_on(engine, folder, table, columns, as_of, monkeypatch, solver="auto"):
     """A run over a Parquet file of several row groups: the version's folder and the run."""
 
     @contextmanager
@@ -71,7 +71,7 @@ def run_on(engine, folder, table, columns, as_of, monkeypatch):
     pq.write_table(table, folder / "rows.parquet", row_group_size=50_000)
     source = {"name": "shop", "kind": "purchases", "uri": str(folder / "rows.parquet"), "columns": columns}
     run = {"out": str(folder / "out"), "as_of": as_of, "timezone": "America/New_York", "buckets": 3}
-    content = {"run": run, "sources": [source], "cluster": {"segments": 4}}
+    content = {"run": run, "sources": [source], "cluster": {"segments": 4, "solver": solver}}
     monkeypatch.setattr(gpuseg.pipeline, "open_engine", opened)
     return gpuseg.pipeline.execute(parse_config(content), until="assign").version.path
 
