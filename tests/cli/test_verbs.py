@@ -247,6 +247,42 @@ def usable_machine(problem=None):
     return Hardware(gpus, "580.1", "13.0", None if problem else "13.2", libraries, problem)
 
 
+DASK = {"dask": "2026.7.1", "distributed": "2026.7.1"}
+
+
+@pytest.mark.parametrize(
+    ("usable", "versions", "cuda", "told"),
+    [
+        (True, DASK, "26.10.0", "executor: dask starts 2 workers on the gpu, one a GPU"),
+        (True, DASK, None, "executor: dask cannot start workers: dask-cuda is missing: install gpuseg with its extra "),
+        (True, DASK, "26.08.0", "executor: dask cannot start workers: dask-cuda 26.08.0 is not supported: "),
+        (True, dict.fromkeys(DASK), "26.10.0", "executor: dask cannot start workers: dask and distributed are missing"),
+        (False, DASK, None, "executor: dask starts 3 workers on the cpu, one a processor"),
+        (False, DASK | {"dask": None}, None, "executor: dask cannot start workers: dask is missing: pip install "),
+    ],
+)
+def test_doctor_says_what_dask_would_start(gpuseg, monkeypatch, usable, versions, cuda, told):
+    from gpuseg.engine import survey
+    from gpuseg.engine.hardware import Library
+
+    machine = usable_machine(None if usable else "no NVIDIA driver on this machine")
+    if cuda is not None:
+        machine.libraries["dask-cuda"] = Library("dask-cuda", cuda, "26.10.*", cuda.startswith("26.10"))
+    versions_of = survey.library_versions
+    monkeypatch.setattr(survey, "find_gpus", lambda: machine)
+    monkeypatch.setattr(survey.os, "sched_getaffinity", lambda _: {0, 1, 2})
+    monkeypatch.setattr(
+        survey, "library_versions", lambda names: versions if names[0] == "dask" else versions_of(names)
+    )
+    facts = gpuseg("--json", "doctor").content
+    assert facts["dask_libraries"] == versions
+    assert (facts["executor_dask"]["n_workers"] is None) is ("cannot" in told)
+    lines = gpuseg("doctor").out.splitlines()
+    assert any(line.startswith(told) for line in lines)
+    if versions == DASK:
+        assert "dask          dask 2026.7.1, distributed 2026.7.1" in lines
+
+
 def test_doctor_never_fails(tmp_path, gpuseg, monkeypatch):
     """On whatever machine this is."""
     monkeypatch.chdir(tmp_path)
