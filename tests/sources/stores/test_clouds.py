@@ -24,6 +24,7 @@ from tests.sources.stores.worlds import configured, contents, shop
 # The account that every Azurite has; its key is printed in its documentation.
 ACCOUNT = "devstoreaccount1"
 KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+SERVICES = Path(__file__).parents[3] / ".services" / "node_modules" / ".bin"
 ROWS = b"profile_id,at,amount\na,2017-01-01,1\n"
 
 
@@ -43,10 +44,7 @@ class Cloud:
 @pytest.fixture(scope="session")
 def google_port() -> Iterator[int]:
     emulator = pytest.importorskip("gcp_storage_emulator.server", reason="gcp-storage-emulator is not installed")
-    with pytest.MonkeyPatch.context() as patch:
-        # Read at import: buckets of the newer kinds are asked for by gRPC, which the emulator lacks.
-        patch.setenv("GCSFS_EXPERIMENTAL_ZB_HNS_SUPPORT", "false")
-        pytest.importorskip("gcsfs", reason="gcsfs is not installed")
+    pytest.importorskip("gcsfs", reason="gcsfs is not installed")
     logging.getLogger("gcp-storage-emulator").setLevel(logging.ERROR)
     port = free_port()
     server = emulator.create_server("127.0.0.1", port, in_memory=True)
@@ -61,10 +59,10 @@ def google_port() -> Iterator[int]:
 @pytest.fixture(scope="session")
 def azure_port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     pytest.importorskip("adlfs", reason="adlfs is not installed")
-    program = os.environ.get("GPUSEG_AZURITE") or shutil.which("azurite-blob")
+    program = shutil.which("azurite-blob", path=f"{SERVICES}{os.pathsep}{os.environ.get('PATH', '')}")
     if program is None:
         assert os.environ.get("GPUSEG_REQUIRE_AZURITE") != "1", "GPUSEG_REQUIRE_AZURITE=1, but there is no azurite-blob"
-        pytest.skip("needs azurite-blob (npm install -g azurite), on the PATH or named by GPUSEG_AZURITE")
+        pytest.skip("needs azurite-blob on the PATH, or installed by `make services`")
     port = free_port()
     options = ["--blobHost", "127.0.0.1", "--blobPort", str(port), "--silent", "--skipApiVersionCheck"]
     folder = tmp_path_factory.mktemp("azurite")
