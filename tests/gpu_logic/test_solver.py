@@ -165,17 +165,19 @@ def test_no_answer_ends_the_run_and_restarts_the_workers(device, hanging, loaded
         "on with the fit; cluster.solver: lloyd does not wait for all workers at once"
     )
     assert caught.value.exit_code == 4
-    client.restart.assert_called_once_with(timeout=60, wait_for_workers=False)
+    client.restart_workers.assert_called_once_with(["a", "b"], timeout=60)
 
 
 def test_a_worker_that_is_gone_is_not_waited_for(device, hanging, loaded):
     client = played(later=("b", "c"))
     with pytest.raises(EngineError, match=r"1 of 2 workers ended while cuML fitted .*; the workers were restarted; "):
         solve_on_workers(client, problem_of(device, BLOCKS), Watch(poll_seconds=0.001))
+    # One that came later takes no part.
+    client.restart_workers.assert_called_once_with(["b"], timeout=60)
 
 
 def test_workers_that_cannot_be_restarted_do_not_hide_why(device, hanging, loaded):
-    client = played(restart=Mock(side_effect=TimeoutError))
+    client = played(restart_workers=Mock(side_effect=TimeoutError))
     told = r"no answer within .* could not be restarted \(TimeoutError\), restart them; `gpuseg run --resume`"
     with pytest.raises(EngineError, match=told):
         solve_on_workers(client, problem_of(device, BLOCKS), Watch(poll_seconds=0.001, clock=Clock()))

@@ -120,12 +120,12 @@ def test_after_no_answer_the_run_goes_on_from_the_start_of_the_fit(config_for, r
     )
     with monkeypatch.context() as patched:
         patched.setattr(KMeansOverDask, "fit", lambda self, X: released.wait())
-        patched.setattr(client, "restart", Mock())
+        patched.setattr(client, "restart_workers", Mock())
         soon = dask_solver.Watch(start_seconds=0, products_per_second=1e18, poll_seconds=0.001)
         patched.setattr(dask_solver, "Watch", lambda: soon)
         with pytest.raises(EngineError, match="cuML gave no answer within 0 seconds") as caught:
             run(config)
-        client.restart.assert_called_once()
+        client.restart_workers.assert_called_once()
     released.set()
     assert caught.value.exit_code == 4
     assert len(chosen) == 1

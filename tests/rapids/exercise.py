@@ -291,7 +291,7 @@ def _over_dask(libraries: Libraries, attributes: Mapping[str, set[str]] | None) 
         solve_on_workers(client, problem)
         with patch.object(KMeansOverDask, "fit", broken):
             _refused(lambda: solve_on_workers(client, problem))
-        never, client.restart = threading.Event(), Mock()
+        never, client.restart_workers = threading.Event(), Mock()
         soon = Watch(start_seconds=0, poll_seconds=0.001, products_per_second=1e18)
         with patch.object(KMeansOverDask, "fit", lambda *_: never.wait()):
             _refused(lambda: solve_on_workers(client, problem, soon))

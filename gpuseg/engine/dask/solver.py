@@ -101,7 +101,7 @@ def solve_on_workers(client: Client, problem: Problem, watch: Watch | None = Non
             )
         return None
 
-    _watched(lambda: model.fit(rows), client, problem_of, watch)
+    _watched(lambda: model.fit(rows), client, workers, problem_of, watch)
     return problem.solved(problem.device.to_host(model.cluster_centers_), model.n_iter_)
 
 
@@ -136,7 +136,13 @@ def _dask_array(name: str, parts: Sequence[Future], sizes: Sequence[int], n_feat
     return array.Array({part.key: part for part in parts}, name, chunks=chunks, meta=np.empty((0, 0), np.float32))
 
 
-def _watched(work: Callable[[], Any], client: Client, problem_of: Callable[[float], str | None], watch: Watch) -> None:
+def _watched(
+    work: Callable[[], Any],
+    client: Client,
+    workers: Sequence[str],
+    problem_of: Callable[[float], str | None],
+    watch: Watch,
+) -> None:
     """Do the work, but not for longer than nothing hinders it.
 
     Raises
@@ -161,15 +167,15 @@ def _watched(work: Callable[[], Any], client: Client, problem_of: Callable[[floa
     while not ended.wait(watch.poll_seconds):
         found = problem_of(watch.clock() - begun)
         if found is not None and not ended.is_set():
-            raise EngineError(f"cluster.solver: cuml: {found}; {_restarted(client)}; {_RESUME}")
+            raise EngineError(f"cluster.solver: cuml: {found}; {_restarted(client, workers)}; {_RESUME}")
     if raised:
         raise _told(raised[0])
 
 
-def _restarted(client: Client) -> str:
-    """Restart all workers, and say so."""
+def _restarted(client: Client, workers: Sequence[str]) -> str:
+    """Restart those workers that are left, and say so; a cluster may have others, which are not waiting."""
     try:
-        client.restart(timeout=_RESTART_SECONDS, wait_for_workers=False)
+        client.restart_workers(sorted(set(workers) & set(_workers(client))), timeout=_RESTART_SECONDS)
     # A cluster that hangs may fail to restart in any way, which must not hide why it had to.
     except Exception as error:  # noqa: BLE001
         return f"the workers could not be restarted ({type(error).__name__}), restart them"
