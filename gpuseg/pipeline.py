@@ -1,22 +1,21 @@
 """The only file that knows the order of the stages, and when a committed stage can be taken as it is."""
 
 import hashlib
-import shutil
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gpuseg import __version__, stage_settings, stages
+from gpuseg.attempt import Attempt, attempt
 from gpuseg.config import Config, read_config
 from gpuseg.engine import Engine, kept_memory, open_engine
+from gpuseg.engine.peaks import Measured
 from gpuseg.engine.solver import check_solver
-from gpuseg.errors import ClusteringError, ConfigError, DataError, GateFailed, IntegrityError
 from gpuseg.features.registry import check_families
 from gpuseg.outcome import Outcome
-from gpuseg.progress import Progress
-from gpuseg.provenance import provenance
+from gpuseg.progress import Progress, Tracker
+from gpuseg.provenance import config_digest, provenance
 from gpuseg.segments.estimates import fit_costs
 from gpuseg.segments.run import Run
 from gpuseg.sources.plan import Plans, plan_sources
@@ -56,8 +55,6 @@ STAGES = (
     Stage("report", stages.report, ("report.html", "MODEL_CARD.md"), stage_settings.report),
 )
 STAGE_NAMES = tuple(stage.name for stage in STAGES)
-_SAME_AGAIN = (ConfigError, DataError, ClusteringError, GateFailed, IntegrityError)
-"""What another attempt with the same configuration and data would meet again."""
 
 
 def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str, Any] | None = None) -> Run:
@@ -126,10 +123,11 @@ def execute(
                 records = _matching(current, keys, until)
                 if records is not None:
                     return Outcome(current, records, (), engine.reason)
-            version = _open(directory, fresh=fresh)
-            try:
+            facts = _facts(config, plans, engine, until)
+            with attempt(directory, progress, fresh=fresh, first=STAGE_NAMES[0], facts=facts) as tried:
+                version = tried.version
                 engine.executor.check(version.path)
-                outcome = _run_stages(config, plans, engine, version, None if fresh else current, keys, until, progress)
+                outcome = _run_stages(config, plans, engine, tried, None if fresh else current, keys, until)
                 if until == STAGE_NAMES[-1]:
                     facts = provenance(
                         config,
@@ -140,9 +138,7 @@ def execute(
                         tzdata=tzdata_version(),
                     )
                     directory.publish(version, facts, outcome.records)
-            except BaseException as error:
-                _let_go(directory, version, error)
-                raise
+                tried.done(outcome)
     return outcome
 
 
@@ -196,23 +192,19 @@ def stage_keys(config: Config, plans: Plans) -> dict[str, str]:
     return keys
 
 
-def _open(directory: RunDirectory, *, fresh: bool) -> Version:
-    unfinished = directory.unfinished()
-    if unfinished is not None and fresh:
-        directory.discard(unfinished)
-        unfinished = None
-    if unfinished is not None:
-        unfinished.remove_temporaries()
-    return unfinished or directory.begin()
-
-
-def _let_go(directory: RunDirectory, version: Version, error: BaseException) -> None:
-    """Leave of an unfinished version what a later attempt can go on with: nothing of data that cannot be used."""
-    if not isinstance(error, _SAME_AGAIN) and any(version.scratch.glob("*/*.json")):
-        return
-    shutil.rmtree(version.scratch, ignore_errors=True)
-    if version.stage(STAGE_NAMES[0]) is None:
-        directory.discard(version)
+def _facts(config: Config, plans: Plans, engine: Engine, until: str) -> dict[str, Any]:
+    """What the log of a version begins with."""
+    return {
+        "gpuseg": __version__,
+        "config_sha256": config_digest(config),
+        "engine": engine.device.name,
+        "why": engine.reason,
+        "executor": config.run.executor,
+        "workers": engine.executor.n_workers,
+        "n_buckets": plans.n_buckets,
+        "n_bytes": plans.n_bytes,
+        "until": until,
+    }
 
 
 def _matching(version: Version, keys: Mapping[str, str], until: str) -> tuple[StageRecord, ...] | None:
@@ -230,12 +222,12 @@ def _run_stages(
     config: Config,
     plans: Plans,
     engine: Engine,
-    version: Version,
+    tried: Attempt,
     donor: Version | None,
     keys: Mapping[str, str],
     until: str,
-    progress: Progress,
 ) -> Outcome:
+    version = tried.version
     records: list[StageRecord] = []
     executed: list[str] = []
     rows: dict[str, Any] = {}
@@ -252,23 +244,23 @@ def _run_stages(
             else:
                 done = {r.stage: r.facts for r in records}
                 ledger = Ledger(version.scratch / stage.name, keys[stage.name])
-                job = stages.Job(config, engine, plans, version, done, ledger, progress.advance, rows, samples)
-                record = _execute_stage(stage, job, keys[stage.name], progress)
+                job = stages.Job(config, engine, plans, version, done, ledger, tried.tracker, rows, samples)
+                record = _execute_stage(stage, job, keys[stage.name], tried.tracker)
                 executed.append(stage.name)
         else:
             version.check(record.files)
         if stage.name not in executed:
-            progress.finish(stage.name, 0.0, reused=True)
+            tried.tracker.finish(stage.name, 0.0, reused=True)
         records.append(record)
     return Outcome(version, tuple(records), tuple(executed), engine.reason)
 
 
-def _execute_stage(stage: Stage, job: stages.Job, key: str, progress: Progress) -> StageRecord:
-    progress.start(stage.name, job.plans.n_buckets)
-    begun = time.perf_counter()
-    facts = stage.execute(job)
-    seconds = time.perf_counter() - begun
-    record = job.version.commit_stage(stage.name, key=key, seconds=seconds, outputs=stage.outputs, facts=facts)
+def _execute_stage(stage: Stage, job: stages.Job, key: str, tracker: Tracker) -> StageRecord:
+    tracker.start(stage.name)
+    with Measured(job.engine.device, job.engine.executor) as used:
+        facts = stage.execute(job)
+    options: dict[str, Any] = {"seconds": used.seconds, "peak": used.peak}
+    record = job.version.commit_stage(stage.name, key=key, outputs=stage.outputs, facts=facts, **options)
     job.ledger.close()
-    progress.finish(stage.name, seconds, reused=False)
+    tracker.finish(stage.name, reused=False, warnings=facts.get("warnings", ()), **options)
     return record

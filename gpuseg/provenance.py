@@ -22,6 +22,11 @@ def library_versions(names: Sequence[str]) -> dict[str, str | None]:
     return found
 
 
+def config_digest(config: Config) -> str:
+    """Hex SHA-256 of a configuration, every default filled in."""
+    return hashlib.sha256(as_json(config).encode()).hexdigest()
+
+
 LIBRARIES = ("numpy", "pandas", "pyarrow", "scipy", "scikit-learn", "numba")
 
 
@@ -51,7 +56,7 @@ def provenance(
         "executor": config.run.executor,
         "seed": config.run.seed,
         "config": config.model_dump(mode="json"),
-        "config_sha256": hashlib.sha256(as_json(config).encode()).hexdigest(),
+        "config_sha256": config_digest(config),
         "python": platform.python_version(),
         "libraries": library_versions(LIBRARIES),
         "tzdata": tzdata,

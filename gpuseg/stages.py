@@ -1,6 +1,6 @@
 """The stages of a run, one function each: read committed inputs, call the rooms, write outputs into the version."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from gpuseg.feature_build import (
     unused_attributes,
 )
 from gpuseg.features.registry import check_names, declare_features
+from gpuseg.progress import Meter, counted
 from gpuseg.segments.assign import assign_profiles
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import describe_segments
@@ -55,8 +56,8 @@ class Job:
         What earlier stages recorded.
     ledger : Ledger
         What an earlier attempt at the stage has done.
-    progress : callable
-        Called with a step and how much of it was done since the last call.
+    progress : Meter
+        Takes in what is done.
     rows : dict of bucket name to MatrixBlock
         Matrix rows that `fit` leaves for `assign`; empty where `fit` did not run in this process.
     samples : dict of stage name to Arrow table
@@ -69,7 +70,7 @@ class Job:
     version: Version
     facts: Mapping[str, Mapping[str, Any]]
     ledger: Ledger
-    progress: Callable[[str, int], None]
+    progress: Meter
     rows: dict[str, MatrixBlock]
     samples: dict[str, pa.Table]
 
@@ -126,9 +127,10 @@ def features(job: Job) -> Facts:
     expressions = {item.feature.name: item.feature.expression for item in declared}
     build = BucketFeatures(job.engine.device, expressions, columns_needed(expressions), job.folder)
     n_profiles = 0
-    for rows in job.engine.executor.map(Once(build, job.ledger, Plain(), "bucket", build.files), job.buckets):
+    built = job.engine.executor.map(Once(build, job.ledger, Plain(), "bucket", build.files), job.buckets)
+    held = [job.ledger.holds(f"bucket-{bucket}") for bucket in job.buckets]
+    for rows in counted(job.progress, "features", built, held, rows=int):
         n_profiles += rows
-        job.progress("features", 1)
     rare = rare_categories(job.folder / "state", job.config.privacy.group_floor)
     write_json(job.folder / "features" / "_features.json", [described(item, rare) for item in declared])
     return {"n_profiles": n_profiles, "n_features": len(declared), "warnings": skipped, "notes": unused}

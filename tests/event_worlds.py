@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from gpuseg.feature_build import BucketFeatures, columns_needed, context_of
 from gpuseg.features.registry import declare_features
+from gpuseg.progress import Meter
 from gpuseg.sources.ingest import Ingested, ingest
 from gpuseg.sources.plan import plan_sources
 from gpuseg.sources.reduce import bucket_files
@@ -230,9 +231,7 @@ def build(engine: Any, config: Any, frames: Mapping[str, Any] | None = None) -> 
     plans = plan_sources(config, frames)
     with TemporaryDirectory() as name:
         folder = Path(name)
-        found = ingest(
-            plans, engine, folder=folder, ledger=Ledger(folder / "ledger", "key"), progress=lambda step, n: None
-        )
+        found = ingest(plans, engine, folder=folder, ledger=Ledger(folder / "ledger", "key"), progress=Meter())
         context = context_of(config, plans, folder / "state")
         declared, _ = declare_features(config.features, context, {plan.kind for plan in plans.reads})
         expressions = {item.feature.name: item.feature.expression for item in declared}

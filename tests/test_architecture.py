@@ -62,7 +62,7 @@ LEVELS = [
     ["engine"],
     ["features", "matrix", "clustering"],
     ["sources", "trust", "segments", "report"],
-    ["pipeline", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
+    ["pipeline", "attempt", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
     ["cli", "__main__"],
 ]
 GPU_AND_DASK = {

@@ -257,15 +257,16 @@ class Seen(Progress):
     def __init__(self):
         self.told = []
 
-    def start(self, stage, n_buckets):
-        self.told.append(("start", stage, n_buckets))
+    def start(self, stage):
+        self.told.append(("start", stage))
 
-    def advance(self, step, n):
-        self.told.append((step, n))
+    def move(self, step):
+        self.told.append((step.name, step.done, step.total, step.rows))
 
-    def finish(self, stage, seconds, *, reused):
-        assert seconds >= 0
-        self.told.append(("finish", stage, reused))
+    def finish(self, finished):
+        assert finished.seconds >= 0
+        assert (finished.peak is None) is finished.reused
+        self.told.append(("finish", finished.stage, finished.reused, finished.rows))
 
 
 def test_progress_is_told_in_order(tmp_path, lines):
@@ -273,19 +274,30 @@ def test_progress_is_told_in_order(tmp_path, lines):
     config = parse_config(settings(tmp_path, run={"buckets": 3, "chunk_rows": 150}))
     execute(config, frames={"orders": lines}, progress=seen)
     frame = [told for told in seen.told if told[0] in ("start", "finish")]
-    assert frame == [e for stage in STAGE_NAMES for e in (("start", stage, 3), ("finish", stage, False))]
-    steps = {step: [n for name, n in (t for t in seen.told if len(t) == 2) if name == step] for step in STEPS}
-    assert steps["read"] == [150, 150, 100]
-    assert steps["reduce"] == steps["features"] == steps["assign"] == [1, 1, 1]
-    assert set(steps["fit"]) == {1}
+    assert [told[:2] for told in frame] == [(e, stage) for stage in STAGE_NAMES for e in ("start", "finish")]
+    steps = {step: [told[1:] for told in seen.told if told[0] == step] for step in STEPS}
+    assert [rows for _, _, rows in steps["read"]] == [0, 150, 300, 400, 400]
+    assert steps["read"][-1][0] == steps["read"][-1][1]
+    assert steps["reduce"] == [(n, 3, 0) for n in range(4)]
+    n_profiles = steps["features"][-1][2]
+    assert (
+        [told[:2] for told in steps["features"]] == [told[:2] for told in steps["assign"]] == [(n, 3) for n in range(4)]
+    )
+    n_passes = round(steps["fit"][-1][0])
+    assert n_passes > 1
+    assert steps["fit"][-1][2] == n_passes * n_profiles
+    rows = {told[1]: told[3] for told in frame if told[0] == "finish"}
+    assert rows["validate"] == 400
+    assert rows["features"] == rows["assign"] == n_profiles
+    assert rows["report"] is None
 
     seen = Seen()
     config = parse_config(settings(tmp_path, run={"buckets": 3}, cluster={"segments": 4}))
     execute(config, frames={"orders": lines}, fresh=False, progress=seen)
-    assert [told for told in seen.told if told[0] == "finish"][:3] == [
-        ("finish", "validate", True),
-        ("finish", "features", True),
-        ("finish", "fit", False),
+    assert [told[1:3] for told in seen.told if told[0] == "finish"][:3] == [
+        ("validate", True),
+        ("features", True),
+        ("fit", False),
     ]
 
 

@@ -24,6 +24,8 @@ _INTERRUPTED = 130
 class _Terminated(BaseException):
     """SIGTERM arrived."""
 
+    gpuseg_code = "terminated"
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command.

@@ -8,9 +8,6 @@ import typer
 
 from gpuseg.cli import console
 
-QUARANTINED = 6
-"""Exit code of a run that is done but has set bad rows apart."""
-
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished version.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done, and do nothing.")]
@@ -75,7 +72,8 @@ def _one(path: Path, stage: str) -> None:
 def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
     from gpuseg.pipeline import STAGE_NAMES, execute
 
-    outcome = execute(config, until=until, fresh=fresh, progress=console.progress())
+    with console.progress() as progress:
+        outcome = execute(config, until=until, fresh=fresh, progress=progress)
     if console.settings.verbose:
         console.note(f"ran on {outcome.reason}")
     for warning in outcome.warnings:
@@ -92,7 +90,7 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
         "warnings": outcome.warnings,
         "notes": outcome.notes,
         "engine": outcome.reason,
-        "rows_quarantined": sum(record.facts.get("rows_quarantined", 0) for record in outcome.records),
+        "rows_quarantined": outcome.rows_quarantined,
     }
     if until != STAGE_NAMES[-1]:
         done = "done" if until in outcome.executed else "already committed, nothing changed"
@@ -118,6 +116,8 @@ def _end(text: str, content: dict[str, Any]) -> None:
     if content["rows_quarantined"]:
         n = content["rows_quarantined"]
         were = "1 bad row was" if n == 1 else f"{n:,} bad rows were"
+        from gpuseg.outcome import QUARANTINED
+
         console.note(f"{were} set apart in {content['path']}/quarantine")
         raise typer.Exit(QUARANTINED)
 

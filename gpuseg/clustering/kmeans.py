@@ -61,11 +61,15 @@ class Reached:
         Updates made.
     settled : bool
         Whether the stopping rule was met.
+    moved : float or None
+        How many times the last update's squared moves are what the stopping rule asks for; None where it asks for
+        none, and before the first update.
     """
 
     centers: npt.NDArray[Any]
     n_iter: int = 0
     settled: bool = False
+    moved: float | None = None
 
 
 def lloyd(
@@ -115,7 +119,8 @@ def lloyd(
         found = _pass(blocks, centers, device, executor)
         settled = shift == 0.0 or (tol > 0 and shift <= tol * variance)
         if on_pass is not None:
-            on_pass(Reached(centers, n_iter, settled))
+            enough = tol * variance
+            on_pass(Reached(centers, n_iter, settled, shift / enough if enough > 0 else None))
     order = canonical_order(found.counts, centers)
     return Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
 

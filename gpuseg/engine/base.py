@@ -68,6 +68,9 @@ class Device(Protocol):
     def free_bytes(self) -> int:
         """Memory in which the device can still work, in bytes."""
 
+    def peak_bytes(self) -> int | None:
+        """The most of its own memory that this process ever took; None where that is the host's, or is not known."""
+
 
 class Executor(Protocol):
     """Many items of work: over threads, processes or machines."""
@@ -86,6 +89,16 @@ class Executor(Protocol):
 
     def solve(self, problem: "Problem") -> "Solved":
         """K-means of a library over all rows, on all workers together."""
+
+    @property
+    def n_workers(self) -> int:
+        """Items that are worked on at a time."""
+
+    def peaks(self, device: Device) -> Sequence[tuple[int, int | None]]:
+        """Of every worker process that answers: most host memory since it was last asked, most of its device so far.
+
+        Nothing where this process does the work.
+        """
 
     def check(self, folder: "Path") -> None:
         """Make sure that every worker can work on the files of a folder."""

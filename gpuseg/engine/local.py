@@ -2,11 +2,12 @@
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TypeVar
 
+from gpuseg.engine.base import Device
 from gpuseg.engine.solver import Problem, Solved
 
 Item = TypeVar("Item")
@@ -53,6 +54,15 @@ class LocalExecutor:
     def solve(self, problem: Problem) -> Solved:
         """K-means of a library on the device."""
         return problem.device.solve(problem)
+
+    @property
+    def n_workers(self) -> int:
+        """Threads."""
+        return self.n_threads
+
+    def peaks(self, device: Device) -> Sequence[tuple[int, int | None]]:
+        """Nothing: there are no other processes."""
+        return ()
 
     def check(self, folder: Path) -> None:
         """Threads of this process see what it sees."""

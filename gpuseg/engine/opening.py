@@ -3,9 +3,10 @@
 import gzip
 import os
 import re
+import threading
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Literal
 from urllib.parse import unquote
 
@@ -104,11 +105,45 @@ def opened(path: str, access: Access = "stream") -> Iterator[Any]:
     with _raw(path, access) as raw:
         magic = raw.read(2)
         raw.seek(0)
-        if magic == b"\x1f\x8b":
-            with gzip.open(raw) as unpacked:
-                yield unpacked
-        else:
-            yield raw
+        with _followed(raw if access == "stream" else None):
+            if magic == b"\x1f\x8b":
+                with gzip.open(raw) as unpacked:
+                    yield unpacked
+            else:
+                yield raw
+
+
+class _Streamed(threading.local):
+    """The file that a thread reads from its start to its end, and what it has read before."""
+
+    raw: Any = None
+    n_bytes: int = 0
+
+
+_streamed = _Streamed()
+
+
+def streamed_bytes() -> int:
+    """Stored bytes of files that this thread has read so far, as far as is seen."""
+    with suppress(OSError, ValueError):
+        return _streamed.n_bytes + (0 if _streamed.raw is None else int(_streamed.raw.tell()))
+    return _streamed.n_bytes
+
+
+def count_streamed(n_bytes: int) -> None:
+    """Say that this thread has read so many stored bytes of a file that is not read from its start to its end."""
+    _streamed.n_bytes += n_bytes
+
+
+@contextmanager
+def _followed(raw: Any) -> Iterator[None]:
+    if raw is not None:
+        _streamed.raw = raw
+    try:
+        yield
+    finally:
+        if raw is not None:
+            _streamed.n_bytes, _streamed.raw = streamed_bytes(), None
 
 
 def _raw(path: str, access: Access) -> Any:

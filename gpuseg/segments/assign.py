@@ -1,6 +1,6 @@
 """Puts every profile into its segment and adds up what the cards need, bucket by bucket."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.engine.base import Device
+from gpuseg.progress import Meter, counted
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.model import Model, Placement
 from gpuseg.segments.sample import SampleRule
@@ -30,7 +31,7 @@ def assign_profiles(
     profiles: Path,
     folder: Path,
     buckets: Sequence[str],
-    progress: Callable[[str, int], None],
+    progress: Meter,
     n_profiles: int,
     blocks: Mapping[str, MatrixBlock],
     ledger: Ledger,
@@ -47,8 +48,8 @@ def assign_profiles(
         Folder for the assignment files.
     buckets : sequence of str
         Names of the bucket files.
-    progress : callable
-        Called with ("assign", 1) after each bucket.
+    progress : Meter
+        Told of the step "assign" (buckets, and profiles with events).
     n_profiles : int
         Profiles with events.
     blocks : mapping of bucket file name to MatrixBlock
@@ -58,9 +59,10 @@ def assign_profiles(
     """
     job = _Assigner(model, engine.device, SampleRule(model.seed, n_profiles), features, profiles, folder, blocks)
     parts = []
-    for part in engine.executor.map(Once(job, ledger, _PartCodec(), "bucket", job.files), buckets):
+    found = engine.executor.map(Once(job, ledger, _PartCodec(), "bucket", job.files), buckets)
+    held = [ledger.holds(f"bucket-{bucket}") for bucket in buckets]
+    for part in counted(progress, "assign", found, held, rows=lambda part: int(part.counts.sum())):
         parts.append(part)
-        progress("assign", 1)
     order = job.rule.order(np.concatenate([part.hashes for part in parts]))
     names = [feature["name"] for feature in model.features]
     return Totals(

@@ -1,6 +1,6 @@
 """The groups of all profiles' matrix rows, by either method, as the model needs them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,8 +15,11 @@ from gpuseg.clustering.neighbourhood import Neighbourhood, inertia_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.config import Config
 from gpuseg.engine import Engine
+from gpuseg.engine.base import Executor
+from gpuseg.engine.program import LloydPass
 from gpuseg.engine.solver import OWN, Problem
 from gpuseg.errors import ClusteringError, ConfigError
+from gpuseg.progress import Meter, way_behind
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.workspace.ledger import Entry, Ledger
 
@@ -65,9 +68,7 @@ class Rows:
     blocks: Sequence[MatrixBlock]
 
 
-def kmeans_clusters(
-    config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Callable[[str, int], None]
-) -> Clusters:
+def kmeans_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Meter) -> Clusters:
     """K-means with the number of segments that was asked for or is chosen, from where an earlier attempt came.
 
     Raises
@@ -83,6 +84,7 @@ def kmeans_clusters(
     options: dict[str, Any] = {"device": engine.device, "variance": variance, "tol": _TOL}
     saved = ledger.read(_PROGRESS)
     if saved is None:
+        progress.begin("choose", unit="numbers of segments")
         choice = _choose(config, engine, rows.sample, variance)
         seeding = rows.sample[:SEEDING_ROWS]
         starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
@@ -96,16 +98,22 @@ def kmeans_clusters(
         content = {"choice": told, "centers": centers, "n_iter": now.n_iter, "settled": now.settled}
         ledger.write(_PROGRESS, Entry(content, {}))
 
+    moves: list[float] = []
+
     def after_pass(now: Reached) -> None:
         keep(now)
-        progress("fit", 1)
+        if now.moved is not None:
+            moves.append(now.moved)
+            progress.near(way_behind(moves[0], now.moved))
 
+    progress.begin("fit", unit="passes")
     if config.cluster.solver not in OWN and not reached.settled:
         keep(reached)
         told = {**told, "solver": config.cluster.solver}
         reached = _solved(config, engine, rows, reached, variance)
         after_pass(reached)
-    fit = lloyd(rows.blocks, reached, executor=engine.executor, on_pass=after_pass, **options)
+    executor = _Telling(engine.executor, progress)
+    fit = lloyd(rows.blocks, reached, executor=executor, on_pass=after_pass, **options)
     if not fit.counts.all():
         raise ClusteringError("a segment is empty after the last pass; ask for fewer segments")
     # Blocks add up in another order where there are other buckets; nine digits are the same.
@@ -133,9 +141,26 @@ def _reached(content: Any) -> Reached:
     return Reached(np.array(content["centers"], np.float32), content["n_iter"], settled=content["settled"])
 
 
-def density_clusters(
-    config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Callable[[str, int], None]
-) -> Clusters:
+@dataclass(frozen=True)
+class _Telling:
+    """An executor that tells how far a pass over all blocks is.
+
+    Parameters
+    ----------
+    executor : Executor
+    progress : Meter
+    """
+
+    executor: Executor
+    progress: Meter
+
+    def map(self, function: Callable[[Any], LloydPass], items: Sequence[Any]) -> Iterator[LloydPass]:
+        for found in self.executor.map(function, items):
+            yield found
+            self.progress.add(1 / len(items), rows=int(found.counts.sum()))
+
+
+def density_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Meter) -> Clusters:
     """HDBSCAN over all profiles at once, in one go.
 
     A profile of the fit is known again by the bytes of its row, so rows are those of the host on every device.
@@ -161,10 +186,11 @@ def density_clusters(
     )
     size = (rows.n_profiles, rows.sample.shape[1])
     check_fits(*size, device=engine.device, min_samples=density.min_samples)
-    progress(density_cost(*size, device=engine.device, min_samples=density.min_samples).text, 0)
+    progress.say(density_cost(*size, device=engine.device, min_samples=density.min_samples).text)
+    progress.begin("fit", unit="passes")
     everything = np.concatenate([block(engine.device) for block in rows.blocks])
     fit = fit_density(everything, device=engine.device, density=density)
-    progress("fit", 1)
+    progress.add(1, rows=rows.n_profiles)
     n, k = rows.n_profiles, len(fit.counts)
     if k < 2:
         lower = "them" if density.min_cluster_size > 2 else "min_samples"
@@ -198,7 +224,7 @@ class Method:
         Whether it needs rows in host memory.
     """
 
-    find: Callable[[Config, Engine, Rows, Ledger, Callable[[str, int], None]], Clusters]
+    find: Callable[[Config, Engine, Rows, Ledger, Meter], Clusters]
     on_host: bool = False
 
 

@@ -1,6 +1,6 @@
 """Fits the model: the matrix's transformation on a sample of profiles, then the clusters of all of them."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.held import Held
 from gpuseg.errors import ClusteringError, EmptyDataError
 from gpuseg.matrix.transform import MatrixTransform, fit_transform_of
+from gpuseg.progress import Meter
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import segment_cards
 from gpuseg.segments.clusters import METHODS, Rows
@@ -48,7 +49,7 @@ def fit_model(
     described: Sequence[Mapping[str, Any]],
     n_profiles: int,
     ledger: Ledger,
-    progress: Callable[[str, int], None],
+    progress: Meter,
 ) -> Fitted:
     """Fit transformation and centers on the feature files.
 
@@ -64,8 +65,8 @@ def fit_model(
         Rows of all files together.
     ledger : Ledger
         How far an earlier attempt came; rows lie in its folder where they are too many for memory.
-    progress : callable
-        Called with ("fit", 1) after each pass over all rows, and with a line for people and 0 before what takes long.
+    progress : Meter
+        Told of the steps "choose" and "fit" (passes over all rows), and of what takes long.
 
     Returns
     -------

@@ -1,7 +1,7 @@
 """Reads every source once into buckets and reduces each bucket to the state that is kept."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,14 +12,16 @@ from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, text_arrow
 from gpuseg.engine.program import ReadPlan, Tally
 from gpuseg.engine.spill import Room, Spill
+from gpuseg.progress import Meter, counted
 from gpuseg.sources.consent import Consents, read_consents
 from gpuseg.sources.identity import read_identity
 from gpuseg.sources.locate import check_unchanged
 from gpuseg.sources.plan import Plans
+from gpuseg.sources.pulse import Pulse
 from gpuseg.sources.quarantine import Quarantine
 from gpuseg.sources.reduce import STATE, Reducer
 from gpuseg.sources.reduced import Reduced, ReducedCodec
-from gpuseg.sources.scan import Pulse, ScannedCodec, Scanner, parts_of
+from gpuseg.sources.scan import ScannedCodec, Scanner, part_sizes, parts_of
 from gpuseg.workspace.files import write_table
 from gpuseg.workspace.ledger import Ledger, Once
 
@@ -64,7 +66,7 @@ def ingest(
     *,
     folder: Path,
     ledger: Ledger,
-    progress: Callable[[str, int], None],
+    progress: Meter,
     count_repeats: bool = False,
     dedupe: bool = False,
 ) -> Ingested:
@@ -78,8 +80,8 @@ def ingest(
         Version folder; the state goes to `state/` in it, rows set apart to `quarantine/`.
     ledger : Ledger
         Parts and buckets that are done; rows lie in its folder until the buckets are.
-    progress : callable
-        Called with a step ("read", "reduce") and how much of it was done since the last call: rows, buckets.
+    progress : Meter
+        Told of the steps "read" (stored bytes, and rows) and "reduce" (buckets).
     count_repeats, dedupe : bool, default False
         Whether to count events that repeat another in every column, and to leave them out.
 
@@ -98,9 +100,9 @@ def ingest(
     reducer = Reducer(reads, device, spill, folder / STATE, count_repeats=count_repeats or dedupe, dedupe=dedupe)
     whole = Reduced()
     work = Once(reducer, ledger, ReducedCodec(), "bucket", reducer.files)
-    for bucket in engine.executor.map(work, range(plans.n_buckets)):
+    held = [ledger.holds(f"bucket-{bucket}") for bucket in range(plans.n_buckets)]
+    for bucket in counted(progress, "reduce", engine.executor.map(work, range(plans.n_buckets)), held):
         whole.add(bucket)
-        progress("reduce", 1)
     found.n_profiles, found.n_with_events = whole.n_profiles, whole.n_with_events
     found.profiles_per_source = whole.profiles_per_source
     _settle(found, whole, dedupe=dedupe)
@@ -160,15 +162,18 @@ def _scan(
     found: Ingested,
     quarantine: Quarantine,
     consents: Consents,
-    progress: Callable[[str, int], None],
+    progress: Meter,
 ) -> Spill:
     """Read all parts of all sources, and take in what they hold in the order of the parts."""
     found.tallies = {plan.source: Tally() for plan in reads}
-    pulse, spill = Pulse(progress), Spill(plans.n_buckets)
-    scanner = Scanner(reads, engine.device, ledger.folder, plans.n_buckets, Room(), pulse)
     sizes = {file: size for located in plans.located for file, size in zip(located.files, located.sizes, strict=True)}
+    parts = parts_of(reads, sizes)
+    held = [ledger.holds(f"part-{part}") for part in parts]
+    pulse, spill = Pulse(progress, part_sizes(parts, reads, sizes)), Spill(plans.n_buckets)
+    scanner = Scanner(reads, engine.device, ledger.folder, plans.n_buckets, Room(), pulse)
     work = Once(scanner, ledger, ScannedCodec(ledger.folder), "part", scanner.files)
-    for part in engine.executor.map(work, parts_of(reads, sizes), stop=pulse.stop):
+    for number, part in enumerate(engine.executor.map(work, parts, stop=pulse.stop)):
+        pulse.end(number, part.tally.rows_read, anew=not held[number])
         found.tallies[part.run.source].add(part.tally)
         for rejected in part.rejected:
             quarantine.add(part.run.source, rejected)

@@ -1,8 +1,8 @@
 """Reads the sources part by part into buckets; parts depend on the files alone, so that any executor has the same."""
 
 import logging
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
@@ -15,11 +15,12 @@ import pyarrow.parquet as pq
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.base import Device
-from gpuseg.engine.opening import opened, readable
+from gpuseg.engine.opening import opened, readable, streamed_bytes
 from gpuseg.engine.parquet_parts import row_group_parts
 from gpuseg.engine.program import ReadPlan, Tally
 from gpuseg.engine.shortage import shortage
 from gpuseg.engine.spill import Room, Run, RunWriter
+from gpuseg.sources.pulse import Pulse
 from gpuseg.vocabulary import KINDS
 from gpuseg.workspace.ledger import Entry
 
@@ -96,6 +97,18 @@ def parts_of(reads: Sequence[ReadPlan], sizes: Mapping[str, int]) -> list[Part]:
     return found
 
 
+def part_sizes(parts: Sequence[Part], reads: Sequence[ReadPlan], sizes: Mapping[str, int]) -> list[int]:
+    """About how many stored bytes each part has; 0 where nobody tells. Parts of one file share its size evenly."""
+    sharing = Counter((part.source, part.low, part.high) for part in parts)
+    found = []
+    for part in parts:
+        plan = reads[part.source]
+        whole = sum(sizes.get(file, 0) for file in plan.files[part.low : part.high])
+        whole = plan.frame.nbytes if plan.format == "frame" else whole
+        found.append(whole // sharing[part.source, part.low, part.high])
+    return found
+
+
 def _cuts(sizes: Sequence[int]) -> Iterator[int]:
     held = 0
     for place, size in enumerate(sizes):
@@ -103,46 +116,6 @@ def _cuts(sizes: Sequence[int]) -> Iterator[int]:
             yield place
             held = 0
         held += size
-
-
-class Stopped(Exception):
-    """A part ended before its time, for nobody waits for it any more."""
-
-
-class Pulse:
-    """Tells the process that waits how far a part is, and the part whether to stop; elsewhere it does neither.
-
-    Parameters
-    ----------
-    progress : callable
-        Called with "read" and the number of rows, by one thread at a time.
-    """
-
-    def __init__(self, progress: Callable[[str, int], None] | None = None) -> None:
-        self._progress = progress
-        self._lock = threading.Lock()
-        self._stopped = False
-
-    def __reduce__(self) -> tuple[type["Pulse"], tuple[()]]:
-        return Pulse, ()
-
-    def stop(self) -> None:
-        """Let every part end at its next chunk."""
-        self._stopped = True
-
-    def beat(self, n_rows: int) -> None:
-        """Say that so many more rows were read.
-
-        Raises
-        ------
-        Stopped
-            If the part is to end.
-        """
-        if self._stopped:
-            raise Stopped
-        if self._progress is not None:
-            with self._lock:
-                self._progress("read", n_rows)
 
 
 @dataclass
@@ -194,11 +167,11 @@ class Scanner:
             whole, files=whole.files[part.low : part.high], row_groups=part.row_groups, first_row=part.first_row
         )
         coded = not KINDS[plan.kind].has_attributes
-        room, told = self.room, [0]
+        room = self.room
         while True:
             rows = RunWriter(self.folder / f"part-{part}", plan.source, self.n_buckets, room, coded=coded)
             try:
-                return self._scanned(plan, rows, told)
+                return self._scanned(plan, rows, part.number)
             except MemoryError as error:
                 rows.discard()
                 if plan.chunk_rows <= LEAST_CHUNK_ROWS:
@@ -213,14 +186,13 @@ class Scanner:
         """Where the rows of a part lie."""
         return [piece.path for piece in scanned.run.pieces if piece.path is not None]
 
-    def _scanned(self, plan: ReadPlan, rows: RunWriter, told: list[int]) -> Scanned:
-        """Read all of a plan; `told` holds the number of rows that were told of, in earlier attempts too."""
-        found = Scanned(Run(plan.source, None, ()))
+    def _scanned(self, plan: ReadPlan, rows: RunWriter, part: int) -> Scanned:
+        """Read all of a plan."""
+        found, before = Scanned(Run(plan.source, None, ())), streamed_bytes()
         refused: list[npt.NDArray[Any]] = []
         for batch in self.device.scan(plan):
             found.tally.add(batch.tally)
-            self.pulse.beat(max(found.tally.rows_read - told[0], 0))
-            told[0] = max(found.tally.rows_read, told[0])
+            self.pulse.beat(part, found.tally.rows_read, streamed_bytes() - before)
             if batch.rejected is not None:
                 found.rejected.append(batch.rejected)
             if batch.refused is not None:

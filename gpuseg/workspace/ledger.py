@@ -93,6 +93,10 @@ class Ledger:
             # Nothing is lost by doing it again.
             return None
 
+    def holds(self, name: str) -> bool:
+        """Whether there is an entry, whole or not."""
+        return (self.folder / f"{name}.json").exists()
+
     def write(self, name: str, entry: Entry, files: Sequence[Path] = ()) -> None:
         """Add an entry.
 

@@ -119,7 +119,7 @@ class RunDirectory:
         """
         content = {
             **facts,
-            "stages": {record.stage: {"key": record.key, "seconds": record.seconds} for record in stages},
+            "stages": {record.stage: _timed(record) for record in stages},
             "files": [asdict(file) for record in stages for file in record.files],
         }
         shutil.rmtree(version.scratch, ignore_errors=True)
@@ -130,6 +130,11 @@ class RunDirectory:
         """Remove an unfinished version."""
         if not version.is_complete:
             shutil.rmtree(version.path, ignore_errors=True)
+
+
+def _timed(record: StageRecord) -> dict[str, Any]:
+    memory = {f"peak_{name}": n for name, n in asdict(record.peak).items()} if record.peak else {}
+    return {"key": record.key, "seconds": record.seconds, **memory}
 
 
 def open_version(path: Path) -> Version:

@@ -15,6 +15,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from gpuseg.errors import IntegrityError
+from gpuseg.progress import Peak
 from gpuseg.workspace.files import TEMPORARY, read_json, sha256, write_json
 
 _RECORDS = ".stages"
@@ -56,6 +57,8 @@ class StageRecord:
     files : tuple of FileRecord
     facts : mapping
         Small figures for people and for later stages.
+    peak : Peak or None
+        Memory, None for a stage taken over from another version.
     """
 
     stage: str
@@ -63,6 +66,7 @@ class StageRecord:
     seconds: float
     files: tuple[FileRecord, ...]
     facts: Mapping[str, Any]
+    peak: Peak | None = None
 
 
 class Version:
@@ -101,12 +105,20 @@ class Version:
         content = read_json(path)
         try:
             files = tuple(FileRecord(**file) for file in content.pop("files"))
-            return StageRecord(files=files, **content)
+            peak = content.pop("peak", None)
+            return StageRecord(files=files, **content, peak=None if peak is None else Peak(**peak))
         except (TypeError, KeyError, AttributeError):
             raise IntegrityError(f"{path}: is no record of a stage") from None
 
     def commit_stage(
-        self, name: str, *, key: str, seconds: float, outputs: Sequence[str], facts: Mapping[str, Any]
+        self,
+        name: str,
+        *,
+        key: str,
+        seconds: float,
+        outputs: Sequence[str],
+        facts: Mapping[str, Any],
+        peak: Peak | None = None,
     ) -> StageRecord:
         """Record a stage whose files are all written and synced.
 
@@ -119,6 +131,7 @@ class Version:
             Files and folders of the stage, relative to the version.
         facts : mapping
             JSON values.
+        peak : Peak, optional
         """
         paths: list[Path] = []
         # A worker that died left its own half-written, and another one did its work.
@@ -128,7 +141,7 @@ class Version:
             # A folder is made with its first file, so one that is not there holds nothing.
             paths += [path] if path.suffix else sorted(p for p in path.rglob("*") if p.is_file())
         files = tuple(_record_file(path, self.path) for path in paths)
-        record = StageRecord(name, key, round(seconds, 3), files, dict(facts))
+        record = StageRecord(name, key, round(seconds, 3), files, dict(facts), peak)
         write_json(self.path / _RECORDS / f"{name}.json", asdict(record))
         return record
 

@@ -131,7 +131,7 @@ def test_debug_shows_where_an_error_was_raised(tmp_path, gpuseg):
 @pytest.mark.parametrize("flags", [["-v"], ["--verbose"]])
 def test_verbose_is_a_line_a_stage(shop, gpuseg, flags):
     told = gpuseg(*flags, "run", shop.write())
-    pattern = "".join(rf"gpuseg: {stage}: [0-9]+\.[0-9] s\n" for stage in STAGES)
+    pattern = "".join(rf"gpuseg: {stage}: [0-9]+\.[0-9] s, [0-9.]+ [MG]B\n" for stage in STAGES)
     assert re.match(pattern + r"gpuseg: ran on cpu.*\n", told.err)
     again = gpuseg(*flags, "fit", shop.write())
     assert again.out.startswith("fit: already committed, nothing changed in ")

@@ -12,6 +12,7 @@ import pytest
 
 from gpuseg.engine import open_engine
 from gpuseg.errors import GpusegError, InvalidValueError
+from gpuseg.progress import Meter
 from gpuseg.sources.ingest import ingest
 from gpuseg.sources.plan import plan_sources
 from gpuseg.sources.reduce import bucket_files
@@ -36,9 +37,7 @@ def state(tmp_path, config_of):
         plans = plan_sources(config_of(*sources, **settings), frames)
         folder = tmp_path / f"v{len(list(tmp_path.iterdir()))}"
         with open_engine(engine="cpu") as engine:
-            found = ingest(
-                plans, engine, folder=folder, ledger=Ledger(folder / ".work", "key"), progress=lambda *_: None
-            )
+            found = ingest(plans, engine, folder=folder, ledger=Ledger(folder / ".work", "key"), progress=Meter())
 
         def read(name):
             return pa.concat_tables([pq.read_table(file) for file in bucket_files(folder / "state" / name)])
@@ -86,7 +85,7 @@ def test_the_list_of_categories(tmp_path, config_of):
     frame = events(pa.array(range(34)), category=pa.array([*names, "é", "é", "Z", None]))
     plans = plan_sources(config_of(ORDERS, buckets=7), {"orders": frame})
     with open_engine(engine="cpu") as engine:
-        ingest(plans, engine, folder=tmp_path, ledger=Ledger(tmp_path / ".work", "key"), progress=lambda *_: None)
+        ingest(plans, engine, folder=tmp_path, ledger=Ledger(tmp_path / ".work", "key"), progress=Meter())
     listed = pq.read_table(tmp_path / "state" / "categories.parquet").to_pydict()
     assert listed == {
         "kind": ["purchases"] * 32,
@@ -107,7 +106,7 @@ def test_profiles_of_a_category_are_counted_once_each(tmp_path, config_of, bucke
     frame = pa.table({"profile_id": who, "at": at, "amount": pa.array(np.ones(400)), "category": pa.array(categories)})
     plans = plan_sources(config_of(ORDERS, buckets=buckets), {"orders": frame})
     with open_engine(engine="cpu") as engine:
-        ingest(plans, engine, folder=tmp_path, ledger=Ledger(tmp_path / ".work", "key"), progress=lambda *_: None)
+        ingest(plans, engine, folder=tmp_path, ledger=Ledger(tmp_path / ".work", "key"), progress=Meter())
     listed = pq.read_table(tmp_path / "state" / "categories.parquet").to_pydict()
     twin = {name: len(set(profiles[categories == name])) for name in "abcd"}
     assert dict(zip(listed["category"], listed["n_profiles"], strict=True)) == twin
@@ -156,7 +155,7 @@ def test_the_order_of_crm_rows_changes_no_byte(tmp_path, config_of, encoded):
         )
         folder = tmp_path / str(len(written))
         with open_engine(engine="cpu") as engine:
-            ingest(plans, engine, folder=folder, ledger=Ledger(folder / ".work", "key"), progress=lambda *_: None)
+            ingest(plans, engine, folder=folder, ledger=Ledger(folder / ".work", "key"), progress=Meter())
         written.append((folder / "state" / "people.attributes" / "0000.parquet").read_bytes())
     assert written[0] == written[1]
 
@@ -175,8 +174,22 @@ def test_names_that_sources_may_have(state, name):
     assert read("profiles").column_names == ["profile_id", f"in_{name}"]
 
 
+class Told(Meter):
+    """Keeps what it is told."""
+
+    def __init__(self):
+        self.begun, self.added = [], []
+
+    def begin(self, step, total=None, *, unit="buckets"):
+        self.begun.append((step, total, unit))
+
+    def add(self, n=1, *, rows=0, anew=True):
+        assert anew
+        self.added.append((self.begun[-1][0], n, rows))
+
+
 def test_progress_adds_up_to_the_rows_and_the_buckets(tmp_path, config_of):
-    steps = []
+    seen = Told()
     plans = plan_sources(config_of(ORDERS, chunk_rows=2, buckets=3), {"orders": events(pa.array(range(5)))})
     with open_engine(engine="cpu") as engine:
         ingest(
@@ -184,10 +197,15 @@ def test_progress_adds_up_to_the_rows_and_the_buckets(tmp_path, config_of):
             engine,
             folder=tmp_path,
             ledger=Ledger(tmp_path / ".work", "key"),
-            progress=lambda *step: steps.append(step),
+            progress=seen,
         )
-    assert [n for name, n in steps if name == "read"] == [2, 2, 1]
-    assert sum(n for name, n in steps if name == "reduce") == 3
+    (read, n_bytes, unit), *rest = seen.begun
+    assert (read, unit) == ("read", "bytes")
+    assert n_bytes == plans.n_bytes > 0
+    assert [rows for name, _, rows in seen.added if name == "read" and rows] == [2, 2, 1]
+    assert sum(n for name, n, _ in seen.added if name == "read") == n_bytes
+    assert rest == [("reduce", 3, "buckets")]
+    assert [n for name, n, _ in seen.added if name == "reduce"] == [1, 1, 1]
 
 
 @pytest.fixture

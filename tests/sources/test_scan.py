@@ -9,10 +9,11 @@ import pytest
 
 from gpuseg.engine import open_engine
 from gpuseg.errors import InvalidValueError
+from gpuseg.progress import Meter
 from gpuseg.sources import scan
 from gpuseg.sources.ingest import ingest
 from gpuseg.sources.plan import plan_sources
-from gpuseg.sources.scan import Part, Pulse, Stopped, parts_of
+from gpuseg.sources.scan import Part, parts_of
 from gpuseg.workspace.ledger import Ledger
 
 ROWS = 200
@@ -47,7 +48,7 @@ def sizes_of(plans):
 
 def state_of(plans, folder):
     with open_engine(engine="cpu") as engine:
-        ingest(plans, engine, folder=folder, ledger=Ledger(folder / "ledger", "key"), progress=lambda *_: None)
+        ingest(plans, engine, folder=folder, ledger=Ledger(folder / "ledger", "key"), progress=Meter())
     return {path.relative_to(folder): path.read_bytes() for path in sorted((folder / "state").rglob("*.parquet"))}
 
 
@@ -88,13 +89,3 @@ def test_a_row_has_its_number_in_the_file_whatever_its_part(orders, tmp_path, mo
     monkeypatch.setattr(scan, "PART_BYTES", 1)
     with pytest.raises(InvalidValueError, match=r"orders-0\.parquet, row 151, column 'amount'"):
         state_of(plans, tmp_path / "parts")
-
-
-def test_a_pulse_stops_parts_and_counts_rows():
-    beats = []
-    pulse = Pulse(lambda *step: beats.append(step))
-    pulse.beat(3)
-    pulse.stop()
-    with pytest.raises(Stopped):
-        pulse.beat(4)
-    assert beats == [("read", 3)]

@@ -62,7 +62,8 @@ def promised(version):
 def test_the_manifest_names_every_file_with_checksum_size_and_rows(committed):
     manifest = json.loads((committed.current / "manifest.json").read_bytes())
     listed = {file["path"]: file for file in manifest["files"]}
-    expected = {n for n in files_of(committed.current) if n != "manifest.json" and not n.startswith(".stages/")}
+    exempt = ("manifest.json", "run.jsonl")
+    expected = {n for n in files_of(committed.current) if n not in exempt and not n.startswith(".stages/")}
     assert set(listed) == expected
     for name, file in listed.items():
         content = (committed.current / name).read_bytes()
@@ -111,6 +112,7 @@ def test_the_kinds_of_files_below_are_all_there_are(committed):
     assert {name for name in files_of(committed.current) if not name.startswith(".stages/")} == {
         *KINDS,
         "manifest.json",
+        "run.jsonl",
     }
 
 

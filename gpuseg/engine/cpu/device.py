@@ -116,6 +116,9 @@ class CpuDevice:
         """Memory that the machine and the container's limit still leave."""
         return free_bytes()
 
+    def peak_bytes(self) -> None:
+        """None: its memory is the host's."""
+
 
 def _record_batch(values: Mapping[str, Any]) -> pa.RecordBatch:
     arrays = {name: as_arrow(v) if isinstance(v, np.ndarray) else v for name, v in values.items()}

@@ -1,5 +1,6 @@
 """Executes the reading part of a plan with Arrow: bounded chunks of raw columns, each with its place in its file."""
 
+import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,7 @@ from gpuseg.engine.cpu.json_reading import json_tables
 from gpuseg.engine.cpu.raw_columns import plain_column
 from gpuseg.engine.cpu.sql_reading import sql_tables
 from gpuseg.engine.file_schemas import file_schema, plain_type
-from gpuseg.engine.opening import folder_values, opened, readable
+from gpuseg.engine.opening import count_streamed, folder_values, opened, readable
 from gpuseg.engine.parquet_parts import fetch_plan
 from gpuseg.engine.places import is_remote
 from gpuseg.engine.program import WRONG_COLUMN, WRONG_REASON, ReadPlan
@@ -103,6 +104,7 @@ def _column(table: pa.Table, name: str, folders: Mapping[str, str | None]) -> pa
 def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[pa.Table]:
     with readable(file, "Parquet", plan.source), opened(file, "parts") as handle:
         metadata = pq.read_metadata(handle)
+        bytes_a_row = handle.seek(0, os.SEEK_END) / max(metadata.num_rows, 1)
         there = [name for name in physical if name in metadata.schema.to_arrow_schema().names]
         dictionary = [plan.columns["category"]] if "category" in plan.columns and plan.kind != "crm" else []
         options = {"metadata": metadata, "read_dictionary": [name for name in dictionary if name in there]}
@@ -111,6 +113,7 @@ def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[
         for groups, fetching in fetch_plan(metadata, there, wanted) if is_remote(file) else at_once:
             reader = pq.ParquetFile(handle, **options, **fetching)
             for batch in reader.iter_batches(batch_size=plan.chunk_rows, row_groups=groups, columns=there):
+                count_streamed(int(batch.num_rows * bytes_a_row))
                 yield pa.Table.from_batches([batch])
 
 

@@ -6,7 +6,7 @@ had written. An item at which worker after worker dies ends the run instead of t
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 from uuid import uuid4
@@ -16,6 +16,8 @@ from distributed.client import FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.protocol.pickle import dumps, loads
 
+from gpuseg.engine.base import Device
+from gpuseg.engine.peaks import peaks_of_worker
 from gpuseg.engine.solver import Problem, Solved
 from gpuseg.errors import EngineError, GpusegError
 
@@ -76,6 +78,18 @@ class DaskExecutor:
         from gpuseg.engine.dask.solver import solve_on_workers
 
         return solve_on_workers(self._client, problem)
+
+    @property
+    def n_workers(self) -> int:
+        """Workers of the cluster by now."""
+        return len(self._client.scheduler_info(n_workers=-1)["workers"])
+
+    def peaks(self, device: Device) -> Sequence[tuple[int, int | None]]:
+        """Memory of every worker that answers; see `gpuseg.engine.peaks`."""
+        try:
+            return list(self._client.run(peaks_of_worker, device, on_error="ignore").values())
+        except Exception:  # noqa: BLE001 - no figure is worth a run
+            return ()
 
     def check(self, folder: Path) -> None:
         """Make sure that every worker runs this gpuseg and sees a folder of this machine.

@@ -26,7 +26,7 @@ from gpuseg.engine.gpu.hashing import hash_int64
 from gpuseg.engine.gpu.libraries import Libraries, load
 from gpuseg.engine.gpu.lloyd import lloyd_pass
 from gpuseg.engine.gpu.matrix import matrix_on_device
-from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, set_up
+from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, peak_bytes, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
 from gpuseg.engine.gpu.solver import solve_on_device
 from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
@@ -245,6 +245,10 @@ class GpuDevice:
     def free_bytes(self) -> int:
         """Device memory that nobody has taken, and what lies unused in the pool of this process."""
         return free_bytes(self._libraries)
+
+    def peak_bytes(self) -> int | None:
+        """The most that this process ever had in use of its pool; None without a pool."""
+        return peak_bytes()
 
 
 def _record_batch(values: Mapping[str, Column], order: Any | None, cupy: Any) -> pa.RecordBatch:

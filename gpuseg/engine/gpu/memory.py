@@ -101,6 +101,11 @@ def free_bytes(libraries: Libraries) -> int:
     return int(free) + sum(pool.unused_bytes() for pool in _POOL)
 
 
+def peak_bytes() -> int | None:
+    """The most that this process ever had in use of its pool; None without a pool."""
+    return max((int(pool.counter.allocation_counts.peak_bytes) for pool in _POOL), default=None)
+
+
 def halving(
     function: Callable[[int, int], Part], n: int, *, libraries: Libraries, what: str, unit_bytes: int
 ) -> Iterator[Part]:
