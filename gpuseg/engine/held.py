@@ -58,3 +58,9 @@ def _here(run: str, n_bytes: int) -> Held:
         if not _of_this_process or _of_this_process[0]._run != run:
             _of_this_process[:] = [Held(run, n_bytes)]
         return _of_this_process[0]
+
+
+def let_go() -> None:
+    """Let go of what this process keeps for a run."""
+    with _lock:
+        _of_this_process.clear()

@@ -3,9 +3,14 @@
 import logging
 import os
 import shutil
+import signal
 import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
+from multiprocessing import current_process, resource_tracker
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import dask
 from distributed import Client, LocalCluster
@@ -13,10 +18,8 @@ from distributed import Client, LocalCluster
 from gpuseg.config_dask import DaskSection
 from gpuseg.engine.base import Device
 from gpuseg.engine.dask.executor import DaskExecutor
+from gpuseg.engine.held import let_go
 from gpuseg.errors import EngineError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 _SETTINGS = {
     # A task is given up once so many workers died with it.
@@ -26,6 +29,8 @@ _SETTINGS = {
     "distributed.worker.memory.target": False,
     "distributed.worker.memory.pause": False,
     "distributed.worker.memory.terminate": 0.95,
+    # What there is to say is said in one line by this process.
+    "logging": dict.fromkeys(("distributed", "distributed.client", "distributed.gc", "tornado", "asyncio"), "critical"),
 }
 
 
@@ -37,29 +42,78 @@ def open_dask(section: DaskSection, device: Device) -> DaskExecutor:
     EngineError
         If the cluster cannot be reached, or no worker comes in time.
     """
-    settings = dask.config.set(_SETTINGS)
-    logging.getLogger("distributed").setLevel(logging.CRITICAL)
-    releases: list[Callable[[], Any]] = [lambda: settings.__exit__(None, None, None)]
-
-    def release() -> None:
-        while releases:
-            releases.pop()()
-
-    try:
+    if getattr(current_process(), "_inheriting", False):
+        # A worker that starts imports the script of its parent, and without a guard would run it.
+        raise SystemExit(0)
+    with ExitStack() as opened:
+        opened.enter_context(_quiet())
+        opened.enter_context(dask.config.set(_SETTINGS))
         if section.address is None and section.scheduler_file is None:
-            scratch = tempfile.mkdtemp(prefix="gpuseg-dask-")
-            releases.append(lambda: shutil.rmtree(scratch, ignore_errors=True))
-            cluster = _own_cluster(section, device, scratch)
-            releases.append(cluster.close)
-            client = Client(cluster)
+            client = opened.enter_context(_started(section, device))
         else:
-            client = _connected(section)
-        releases.append(client.close)
+            client = opened.enter_context(_connected(section))
         _await_workers(client, section)
-    except BaseException:
-        release()
-        raise
-    return DaskExecutor(client, release)
+        return DaskExecutor(client, opened.pop_all().close, section.wait_seconds)
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep back what the libraries log: what matters of it becomes an error."""
+    names = [name for name in logging.root.manager.loggerDict if name.partition(".")[0] in ("distributed", "tornado")]
+    before = {name: logging.getLogger(name).level for name in (*names, "asyncio")}
+    for name in before:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    try:
+        yield
+    finally:
+        for name, level in before.items():
+            logging.getLogger(name).setLevel(level)
+
+
+@contextmanager
+def _started(section: DaskSection, device: Device) -> Iterator[Client]:
+    """A cluster on this machine, which ends with its client."""
+    try:
+        scratch = tempfile.mkdtemp(prefix="gpuseg-dask-")
+    except OSError as error:
+        raise EngineError(f"dask: no scratch folder can be made in {tempfile.gettempdir()}: {error.strerror}") from None
+    try:
+        try:
+            cluster = _undisturbed(lambda: _own_cluster(section, device, scratch))
+        except (OSError, RuntimeError, TimeoutError) as error:
+            raise EngineError(
+                f"dask: no workers could be started ({type(error).__name__}); a script must call gpuseg under "
+                "`if __name__ == '__main__':`, for every worker imports it"
+            ) from None
+        try:
+            with Client(cluster, set_as_default=False) as client:
+                yield client
+        finally:
+            cluster.close()
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _undisturbed(start: Callable[[], Any]) -> Any:
+    """Start a cluster in a thread of its own: one that a signal leaves half started can never be closed.
+
+    Its threads and processes inherit that they do not see Ctrl-C, which is for this process to answer.
+    """
+
+    def begin() -> Any:
+        # Which it starts with the first process, and then lets the signal through again.
+        resource_tracker.ensure_running()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        return start()
+
+    with ThreadPoolExecutor(1) as thread:
+        cluster = thread.submit(begin)
+        try:
+            return cluster.result()
+        finally:
+            if not cluster.done():
+                with suppress(OSError, RuntimeError, TimeoutError):
+                    cluster.result().close()
 
 
 def _own_cluster(section: DaskSection, device: Device, scratch: str) -> Any:
@@ -82,7 +136,9 @@ def _own_cluster(section: DaskSection, device: Device, scratch: str) -> Any:
     )
 
 
-def _connected(section: DaskSection) -> Client:
+@contextmanager
+def _connected(section: DaskSection) -> Iterator[Client]:
+    """A client of a running cluster, whose workers keep nothing afterwards."""
     place = section.address or section.scheduler_file
     where = {"address": section.address} if section.address else {"scheduler_file": section.scheduler_file}
     if section.scheduler_file is not None and not Path(section.scheduler_file).exists():
@@ -90,9 +146,15 @@ def _connected(section: DaskSection) -> Client:
             f"dask: {section.scheduler_file} does not exist; start `dask scheduler --scheduler-file` first"
         )
     try:
-        return Client(**where, timeout=section.wait_seconds)
+        client = Client(**where, timeout=section.wait_seconds, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
         raise EngineError(f"dask: no scheduler answers at {place} ({type(error).__name__})") from None
+    try:
+        yield client
+    finally:
+        with suppress(OSError, RuntimeError, TimeoutError, KeyError):
+            client.run(let_go, wait=False)
+        client.close()
 
 
 def _await_workers(client: Client, section: DaskSection) -> None:

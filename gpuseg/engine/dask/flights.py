@@ -1,0 +1,161 @@
+"""Items on their way through the workers of a cluster.
+
+Every item is bound to one worker, and this process looks whether it lives: tasks that the scheduler may move itself
+wait for ever where all workers went at once, and are blamed for what another task of their worker did.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any
+from uuid import uuid4
+
+from distributed import Client, Future, KilledWorker
+from distributed.client import FutureCancelledError
+from distributed.comm import CommClosedError
+from distributed.protocol.pickle import dumps
+
+from gpuseg.engine.dask.slots import POLL_SECONDS, Slots, unreachable
+from gpuseg.engine.dask.tasks import call
+from gpuseg.errors import EngineError
+
+_PER_THREAD = 2
+_EMBEDDED_BYTES = 2**20
+_MOST_DEATHS = 4
+_MOST_LOSSES = 10
+
+
+@dataclass
+class _Flight:
+    item: Any
+    number: int
+    worker: str = ""
+    future: Any = None
+    order: int = 0
+    n_deaths: int = 0
+    n_losses: int = 0
+    was_done: bool = False
+
+    def note(self, _future: Future) -> None:
+        """Once done it is no danger, though its result may be lost with its worker."""
+        self.was_done = True
+
+
+@dataclass
+class Flights:
+    """The items of one function, landing in the order in which they started.
+
+    Parameters
+    ----------
+    client : Client
+    slots : Slots
+    function : callable
+        Names an item for people by its method `told`, if it has one.
+    run : str
+        What the workers take the items to belong to.
+    """
+
+    client: Client
+    slots: Slots
+    function: Callable[[Any], Any]
+    run: str
+    waiting: deque[_Flight] = field(default_factory=deque)
+
+    def __post_init__(self) -> None:
+        self._pickled: bytes = dumps(self.function)
+        self._shared: Future | None = None
+        self._numbers, self._orders = count(), count()
+
+    @property
+    def are_enough(self) -> bool:
+        """Whether every worker has work, and more to go on with."""
+        return len(self.waiting) >= _PER_THREAD * max(1, self.slots.n_threads)
+
+    def start(self, item: Any) -> None:
+        """Send an item on its way."""
+        flight = _Flight(item, next(self._numbers))
+        self._send(flight)
+        self.waiting.append(flight)
+
+    def land(self) -> Any:
+        """The result of the first item that is under way.
+
+        Raises
+        ------
+        EngineError
+            If the item kills the workers that take it, or the cluster cannot be reached.
+        Exception
+            What the function raised.
+        """
+        flight = self.waiting[0]
+        while True:
+            try:
+                result = flight.future.result(timeout=POLL_SECONDS)
+            except KilledWorker:
+                raise self._given_up(flight) from None
+            except FutureCancelledError as error:
+                self._shared = None
+                self._resend(flight, error)
+            except (TimeoutError, CommClosedError) as error:
+                if flight.future.status == "error":
+                    raise
+                self._look_after()
+                if not isinstance(error, TimeoutError):
+                    self._resend(flight, error)
+            else:
+                self.waiting.popleft()
+                return result
+
+    def cancel(self) -> None:
+        """Let go of all items."""
+        self.client.cancel([flight.future for flight in self.waiting], force=True)
+
+    def _look_after(self) -> None:
+        """Send the items of workers that died to others."""
+        live = self.slots.look()
+        for worker in {flight.worker for flight in self.waiting} - set(live):
+            lost = sorted((f for f in self.waiting if f.worker == worker), key=lambda flight: flight.order)
+            # A worker takes its items in order, so only the first ones can have been its end.
+            for flight in [f for f in lost if not f.was_done][: self.slots.threads.get(worker, 1)]:
+                flight.n_deaths += 1
+                if flight.n_deaths == _MOST_DEATHS:
+                    raise self._given_up(flight)
+            for flight in lost:
+                self._send(flight)
+
+    def _resend(self, flight: _Flight, error: BaseException) -> None:
+        flight.n_losses += 1
+        if flight.n_losses == _MOST_LOSSES:
+            raise unreachable(error) from None
+        self._send(flight)
+
+    def _send(self, flight: _Flight) -> None:
+        flight.worker, flight.order = self.slots.of(flight.number), next(self._orders)
+        try:
+            flight.future = self.client.submit(
+                call,
+                self._sent_function(),
+                flight.item,
+                self.run,
+                key=f"gpuseg-{uuid4().hex}",
+                pure=False,
+                workers=[flight.worker],
+            )
+            flight.future.add_done_callback(flight.note)
+        except (CommClosedError, OSError, RuntimeError) as error:
+            raise unreachable(error) from None
+
+    def _sent_function(self) -> Any:
+        if len(self._pickled) <= _EMBEDDED_BYTES:
+            return self._pickled
+        if self._shared is None or self._shared.status != "finished":
+            self._shared = self.client.scatter(self._pickled, broadcast=True, hash=False)
+        return self._shared
+
+    def _given_up(self, flight: _Flight) -> EngineError:
+        told = getattr(self.function, "told", str)
+        return EngineError(
+            f"dask: {_MOST_DEATHS} workers died one after the other while they worked on {told(flight.item)}; give "
+            "each more memory (dask.memory_bytes, or fewer dask.workers), or make the pieces smaller (run.buckets)"
+        )

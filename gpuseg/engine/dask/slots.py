@@ -1,0 +1,92 @@
+"""Places of workers: one that comes takes the place of one that went, so that items stay where they were."""
+
+import time
+from collections.abc import Callable, Mapping
+
+from distributed import Client
+from distributed.comm import CommClosedError
+
+from gpuseg.errors import EngineError
+
+_GONE = (CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
+POLL_SECONDS = 1.0
+_MEANWHILE_SECONDS = 0.2
+
+
+class Slots:
+    """The workers of a cluster, in an order that changes as little as they do.
+
+    Parameters
+    ----------
+    client : Client
+    wait_seconds : float
+        How long there may be none.
+    """
+
+    def __init__(self, client: Client, wait_seconds: float) -> None:
+        self._client, self._wait_seconds = client, wait_seconds
+        self._slots: list[str] = []
+        self._looked = -POLL_SECONDS
+        self.threads: dict[str, int] = {}
+        """Of every worker that lives or lived."""
+        self.live: Mapping[str, int] = {}
+
+    @property
+    def n_threads(self) -> int:
+        """Of all workers that live."""
+        return sum(self.live.values())
+
+    def of(self, number: int) -> str:
+        """The worker for the n-th item of any work.
+
+        Raises
+        ------
+        EngineError
+            If the cluster cannot be reached, or no worker comes in time.
+        """
+        if time.monotonic() - self._looked >= POLL_SECONDS:
+            self.look()
+        self.wait_until(
+            lambda: bool(self.live or self.look()),
+            f"no worker came within {self._wait_seconds:g} seconds; start some, or wait longer (dask.wait_seconds)",
+        )
+        slot = self._slots[number % len(self._slots)]
+        return slot if slot in self.live else sorted(self.live)[number % len(self.live)]
+
+    def look(self) -> Mapping[str, int]:
+        """See which workers live."""
+        try:
+            workers = self._client.scheduler_info(n_workers=-1)["workers"]
+        except _GONE as error:
+            raise unreachable(error) from None
+        self._looked = time.monotonic()
+        self.live = {address: max(int(facts["nthreads"]), 1) for address, facts in workers.items()}
+        self.threads |= self.live
+        new = [address for address in sorted(self.live) if address not in self._slots]
+        for place, address in enumerate(self._slots):
+            if new and address not in self.live:
+                self._slots[place] = new.pop(0)
+        self._slots += new
+        return self.live
+
+    def wait_until(self, ready: Callable[[], bool], problem: str) -> None:
+        """Wait for a state of the cluster.
+
+        Raises
+        ------
+        EngineError
+            With the problem, if it does not come in time.
+        """
+        begun = time.monotonic()
+        while not ready():
+            if time.monotonic() - begun > self._wait_seconds:
+                raise EngineError(f"dask: {problem}")
+            time.sleep(_MEANWHILE_SECONDS)
+
+
+def unreachable(error: BaseException) -> EngineError:
+    """The error for a scheduler that is gone."""
+    return EngineError(
+        f"dask: the cluster cannot be reached any more ({type(error).__name__}); start it anew, then go on with "
+        "`gpuseg run --resume`"
+    )
