@@ -153,7 +153,7 @@ def _connected(section: DaskSection) -> Iterator[Client]:
         yield client
     finally:
         with suppress(OSError, RuntimeError, TimeoutError, KeyError):
-            client.run(let_go, wait=False)
+            client.run(let_go, on_error="ignore")
         client.close()
 
 
