@@ -8,7 +8,7 @@ read as codes into one table of all runs; the order of neither ever leaves this 
 
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -200,7 +200,8 @@ class Spill:
 
     def add(self, run: Run) -> None:
         """Take in a run."""
-        self._runs.append(run)
+        # The words are in the table of all runs; every worker gets this object.
+        self._runs.append(replace(run, categories=None))
         self._tables.append(None if run.categories is None else _places(run.categories, self._codes))
 
     def read(self, bucket: int, only: Callable[[pa.Table], pa.Table] | None = None) -> dict[str, pa.Table]:

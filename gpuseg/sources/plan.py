@@ -18,8 +18,8 @@ from gpuseg.sources.locate import Located
 from gpuseg.sources.zones import midnight_us, zone_table
 from gpuseg.vocabulary import KINDS
 
-_BUCKET_BYTES = 16 << 20
-_MAX_AUTO_BUCKETS = 256
+# Bytes of stored data for a bucket, and the most buckets of that size: as they are not free, large data has larger ones.
+_BUCKET_SIZES = ((16 << 20, 256), (64 << 20, 1024))
 # For data whose size nobody says; a guess from its rows would change, and with it what counts as committed.
 _UNKNOWN_BUCKETS = 64
 
@@ -89,11 +89,16 @@ def plan_sources(config: Config, frames: Mapping[str, Any] | None = None) -> Pla
     everything = [*found, *maps.values()]
     sizes = [f.n_bytes for f in everything]
     n_bytes = sum(size for size in sizes if size is not None)
-    auto = min(_MAX_AUTO_BUCKETS, max(_UNKNOWN_BUCKETS if None in sizes else 1, -(-n_bytes // _BUCKET_BYTES)))
+    auto = max(_UNKNOWN_BUCKETS if None in sizes else 1, buckets_for(n_bytes))
     n_buckets = auto if config.run.buckets == "auto" else config.run.buckets
     marks = {f.section.name: f.fingerprint for f in found}
     marks |= {name: f"{marks[name]} {f.fingerprint}" for name, f in maps.items()}
     return Plans(tuple(reads), n_buckets, marks, n_bytes, identities, tuple(f.located for f in everything if f.located))
+
+
+def buckets_for(n_bytes: int) -> int:
+    """How many buckets data of so many stored bytes gets by itself."""
+    return max(min(most, -(-n_bytes // size)) for size, most in _BUCKET_SIZES)
 
 
 def _read_plan(

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpuseg.errors import ConfigError, GpusegError, SchemaError
-from gpuseg.sources.plan import plan_sources
+from gpuseg.sources.plan import buckets_for, plan_sources
 
 PLAIN = {"name": "orders", "kind": "purchases"}
 
@@ -198,3 +198,8 @@ def test_gzip_is_told_by_content_not_by_name(config_of, tmp_path, scan):
     plan_sources(config_of(PLAIN | {"uri": f"{tmp_path}/*.csv"}))
     columns, _ = scan(uri=f"{tmp_path}/*.csv")
     assert columns["amount_minor"] == [15_000, 15_000]
+
+
+def test_large_data_has_larger_buckets_rather_than_ever_more():
+    sizes = [0, 1, 2**24, 2**24 + 1, 2**32, 2**33, 2**34, 2**34 + 1, 2**36, 2**43]
+    assert [buckets_for(size) for size in sizes] == [0, 1, 1, 2, 256, 256, 256, 257, 1024, 1024]
