@@ -18,7 +18,7 @@ from gpuseg.sources.locate import Located
 from gpuseg.sources.zones import midnight_us, zone_table
 from gpuseg.vocabulary import KINDS
 
-# Bytes of stored data for a bucket, and the most buckets of that size: as they are not free, large data has larger ones.
+# Bytes of stored data for a bucket, and the most buckets of that size: none is free, so large data has larger ones.
 _BUCKET_SIZES = ((16 << 20, 256), (64 << 20, 1024))
 # For data whose size nobody says; a guess from its rows would change, and with it what counts as committed.
 _UNKNOWN_BUCKETS = 64
