@@ -103,8 +103,10 @@ def test_a_run_whose_files_change_while_they_are_read_ends(tmp_path, config_of, 
         (tmp_path / f"{name}.csv").write_text(ROWS, encoding="utf-8")
 
     class Meddling(Progress):
-        def advance(self, step, amount):
-            assert (step, amount) == ("read", 1)
+        def move(self, step):
+            assert step.name == "read"
+            if not step.rows:
+                return
             if what == "vanished":
                 (tmp_path / "a.csv").unlink(missing_ok=True)
             else:
