@@ -5,7 +5,7 @@ Rows on the matrix's grid give centers that do not depend on blocks, threads or 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from gpuseg.engine.program import LloydPass
 AUTO_STARTS = 10
 SEEDING_ROWS = 32_768
 _SHORTLIST_MARGIN = 1e-4
+_RENUMBERED_ROWS = 131_072
+
+Labels: TypeAlias = npt.NDArray[np.int32]
 
 
 class Mapper(Protocol):
@@ -82,6 +85,7 @@ def lloyd(
     tol: float = 1e-4,
     variance: float = 1.0,
     on_pass: Callable[[Reached], None] | None = None,
+    labels: Labels | None = None,
 ) -> Fit:
     """Lloyd's iterations over all rows: N updates, then one assignment to the final centers.
 
@@ -102,6 +106,9 @@ def lloyd(
         Mean over columns of the variance of the rows, the scale that scikit-learn's `tol` refers to.
     on_pass : callable, optional
         Called after each update and the pass over the rows that follows it.
+    labels : int32 array, shape (n_rows,), optional
+        Takes the index of each row's center among the returned ones, rows in the order of the blocks. Costs no pass of
+        its own, unless a row is equally near to two centers.
 
     Returns
     -------
@@ -110,19 +117,41 @@ def lloyd(
     reached = start if isinstance(start, Reached) else Reached(start)
     centers, n_iter, settled = reached.centers, reached.n_iter, reached.settled
     kind = centers.dtype
-    found = _pass(blocks, centers, device, executor)
-    while n_iter < max_iter and not settled:
+    last = n_iter >= max_iter or settled
+    found, ties = _pass(blocks, centers, device, executor, labels if last else None)
+    while not last:
         updated = _updated(found, centers, blocks, device).astype(kind)
         shift = float(((updated.astype(np.float64) - centers.astype(np.float64)) ** 2).sum())
         centers = updated
         n_iter += 1
-        found = _pass(blocks, centers, device, executor)
         settled = shift == 0.0 or (tol > 0 and shift <= tol * variance)
+        last = n_iter >= max_iter or settled
+        found, ties = _pass(blocks, centers, device, executor, labels if last else None)
         if on_pass is not None:
-            enough = tol * variance
-            on_pass(Reached(centers, n_iter, settled, shift / enough if enough > 0 else None))
+            on_pass(Reached(centers, n_iter, settled))
     order = canonical_order(found.counts, centers)
-    return Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
+    fit = Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
+    if labels is not None:
+        if ties:
+            assign(blocks, fit.centers, labels, device=device, executor=executor)
+        else:
+            _renumber(labels, order)
+    return fit
+
+
+def assign(
+    blocks: Sequence[Any], centers: npt.NDArray[Any], labels: Labels, *, device: Device, executor: Mapper
+) -> None:
+    """Write the index of each row's nearest center, the lower of equals, rows in the order of the blocks.
+
+    Parameters
+    ----------
+    blocks, device, executor
+        As in `lloyd`.
+    centers : array, shape (k, n_features)
+    labels : int32 array, shape (n_rows,)
+    """
+    _pass(blocks, centers, device, executor, labels)
 
 
 def best_of(
@@ -149,12 +178,30 @@ def canonical_order(counts: npt.NDArray[np.int64], centers: npt.NDArray[Any]) ->
     return np.lexsort([*keys, -counts])
 
 
-def _pass(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Device, executor: Mapper) -> LloydPass:
+def _pass(
+    blocks: Sequence[Any], centers: npt.NDArray[Any], device: Device, executor: Mapper, labels: Labels | None = None
+) -> tuple[LloydPass, bool]:
+    """Sums over all blocks; with `labels`, also whether some row is equally near to two centers."""
     total: LloydPass | None = None
-    for part in executor.map(_BlockPass(device, centers), blocks):
+    start, ties = 0, False
+    for part in executor.map(_BlockPass(device, centers, labels is not None), blocks):
         total = part if total is None else _added(total, part)
+        if labels is not None:
+            found = device.to_host(part.labels)
+            labels[start : start + len(found)] = found
+            start += len(found)
+            ties = ties or bool((part.nearest == part.second).any())
     assert total is not None
-    return total
+    return total, ties
+
+
+def _renumber(labels: Labels, order: npt.NDArray[np.int64]) -> None:
+    """Turn indices of centers into places in an order of them."""
+    places = np.empty(len(order), np.int32)
+    places[order] = np.arange(len(order), dtype=np.int32)
+    for start in range(0, len(labels), _RENUMBERED_ROWS):
+        part = labels[start : start + _RENUMBERED_ROWS]
+        part[:] = places[part]
 
 
 @dataclass(frozen=True)
@@ -163,9 +210,11 @@ class _BlockPass:
 
     device: Device
     centers: npt.NDArray[Any]
+    want_labels: bool = False
 
     def __call__(self, block: Any) -> LloydPass:
-        return self.device.assign_accumulate(_rows_of(block, self.device), self.centers)
+        rows = _rows_of(block, self.device)
+        return self.device.assign_accumulate(rows, self.centers, want_labels=self.want_labels)
 
 
 def _rows_of(block: Any, device: Device) -> Any:

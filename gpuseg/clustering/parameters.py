@@ -9,6 +9,8 @@ import numpy.typing as npt
 from gpuseg.clustering.density import Density, resolved_density
 from gpuseg.errors import ClusteringError, ConfigError
 
+_BLOCK_ROWS = 16_384
+
 _OF_METHOD: dict[str, dict[str, Any]] = {
     "kmeans": {"n_segments": "auto", "init": "k-means++", "n_init": "auto"},
     "hdbscan": {"min_cluster_size": "auto", "min_samples": "auto", "selection": "eom", "noise": "keep"},
@@ -82,12 +84,26 @@ def _whole(value: Any) -> bool:
 
 
 def check_squares(rows: npt.NDArray[Any]) -> None:
-    """Refuse values whose squares cannot be added up.
+    """Refuse values whose squares cannot be added up in float64, as those of float32 always can.
 
     Raises
     ------
     ValueError
     """
+    if rows.dtype == np.float32:
+        return
     with np.errstate(over="ignore"):
-        if not np.isfinite(np.square(rows, dtype=np.float64).sum()):
-            raise ValueError("X: the squares of its values overflow; scale them down")
+        check_inertia(
+            sum(float(np.square(rows[at : at + _BLOCK_ROWS]).sum()) for at in range(0, len(rows), _BLOCK_ROWS))
+        )
+
+
+def check_inertia(inertia: float) -> None:
+    """Refuse a sum of squares that overflowed.
+
+    Raises
+    ------
+    ValueError
+    """
+    if not np.isfinite(inertia):
+        raise ValueError("X: the squares of its values overflow; scale them down")

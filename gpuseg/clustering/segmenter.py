@@ -11,14 +11,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.containers import container_of
 from gpuseg.clustering.density import fit_density
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, assign, best_of, lloyd
 from gpuseg.clustering.neighbourhood import inertia_of
-from gpuseg.clustering.parameters import check_parameters, check_squares, density_of
+from gpuseg.clustering.parameters import check_inertia, check_parameters, check_squares, density_of
+from gpuseg.clustering.row_blocks import nearest_centers, row_blocks, variance_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
 
-_BLOCK_ROWS = 131_072
 _AUTO_RANGE = (2, 12)
 _AUTO_MIN_SHARE = 0.01
 
@@ -150,8 +150,10 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         with open_engine(engine=self.engine) as engine:
             if self.method == "hdbscan":
                 return self._fit_density(rows, engine)
-            fit = self._fit_rows(rows, engine)
-            self.labels_ = _labels(rows, fit.centers, engine)
+            labels = np.empty(len(rows), np.int32)
+            fit = self._fit_rows(rows, engine, labels)
+        check_inertia(fit.inertia)
+        self.labels_ = labels
         self.cluster_centers_ = fit.centers
         self.inertia_ = fit.inertia
         self.n_iter_ = fit.n_iter
@@ -189,7 +191,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             if hasattr(self, "_neighbourhood"):
                 return -inertia_of(rows, self._placed(rows, engine), self.cluster_centers_)
             centers = engine.device.asarray(self.cluster_centers_.astype(rows.dtype))
-            return -sum(engine.device.assign_accumulate(b, centers).inertia for b in _blocks(rows, engine))
+            return -sum(engine.device.assign_accumulate(b, centers).inertia for b in row_blocks(rows, engine))
 
     @property
     def _n_features_out(self) -> int:
@@ -209,7 +211,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         if hasattr(self, "_neighbourhood"):
             labels, _ = self._neighbourhood.place(rows, device=engine.device)
             return labels
-        return _labels(rows, self.cluster_centers_.astype(rows.dtype), engine)
+        return nearest_centers(rows, self.cluster_centers_.astype(rows.dtype), engine)
 
     def _fit_density(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
         density = density_of(self, len(rows), min_share=_AUTO_MIN_SHARE)
@@ -221,24 +223,20 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.n_segments_ = len(fit.counts)
         return self
 
-    def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine) -> Fit:
-        variance = float(rows.var(axis=0, dtype=np.float64).mean())
-        sample = self._sample(rows)
+    def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine, labels: npt.NDArray[np.int32]) -> Fit:
+        blocks = row_blocks(rows, engine)
         given = not isinstance(self.init, str)
-        k = self._count(rows, sample, engine, variance)
-        options: dict[str, Any] = {
-            "device": engine.device,
-            "executor": engine.executor,
-            "max_iter": self.max_iter,
-            "tol": self.tol,
-            "variance": variance,
-        }
-        blocks = _blocks(rows, engine)
+        chosen = self.n_segments == "auto" and not given
+        variance = variance_of(blocks, engine) if self.tol > 0 or chosen else 1.0
+        where: dict[str, Any] = {"device": engine.device, "executor": engine.executor}
+        options = {**where, "max_iter": self.max_iter, "tol": self.tol, "variance": variance}
         if given:
             centers = np.asarray(self.init, rows.dtype)
             if centers.shape[1] != rows.shape[1] or not np.isfinite(centers).all():
                 raise ConfigError(f"init of shape {centers.shape} must hold finite centers of {rows.shape[1]} features")
-            return lloyd(blocks, centers, **options)
+            return lloyd(blocks, centers, labels=labels, **options)
+        sample = self._sample(rows)
+        k = self._count(rows, sample, engine, variance)
         n_starts = AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
         if self.init == "random":
             draw = np.random.default_rng(self.seed)
@@ -247,11 +245,13 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             starts = seed_centers(sample, k, n_starts=n_starts, seed=self.seed)
         if len(starts) > 1 and len(sample) < len(rows):
             starts = [best_of(starts, [engine.device.asarray(sample)], **options).centers]
-        return best_of(starts, blocks, **options)
+        if len(starts) == 1:
+            return lloyd(blocks, starts[0], labels=labels, **options)
+        fit = best_of(starts, blocks, **options)
+        assign(blocks, fit.centers, labels, **where)
+        return fit
 
     def _count(self, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
-        if not isinstance(self.init, str):
-            return len(self.init)
         wanted = _AUTO_RANGE[1] if self.n_segments == "auto" else int(self.n_segments)
         distinct = n_distinct(sample, enough=wanted)
         if distinct < wanted and len(sample) < len(rows):
@@ -282,18 +282,3 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             return rows
         chosen = np.random.default_rng(self.seed).choice(len(rows), SEEDING_ROWS, replace=False)
         return np.ascontiguousarray(rows[chosen])
-
-
-def _blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:
-    """Fixed blocks of rows on the device: their number follows from the rows alone."""
-    return [engine.device.asarray(rows[start : start + _BLOCK_ROWS]) for start in range(0, len(rows), _BLOCK_ROWS)]
-
-
-def _labels(rows: npt.NDArray[Any], centers: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
-    on_device = engine.device.asarray(centers)
-
-    def one(block: Any) -> Any:
-        return engine.device.to_host(engine.device.assign_accumulate(block, on_device, want_labels=True).labels)
-
-    found: npt.NDArray[np.int32] = np.concatenate(list(engine.executor.map(one, _blocks(rows, engine))))
-    return found

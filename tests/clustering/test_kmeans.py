@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
-from gpuseg.clustering.kmeans import Fit, best_of, canonical_order, lloyd
+from gpuseg.clustering.kmeans import Fit, Reached, best_of, canonical_order, lloyd
 from gpuseg.clustering.seeding import seed_centers
 
 GRID = 2.0**20
@@ -69,6 +69,47 @@ def test_n_updates_then_one_assignment(fit, max_iter):
     assert found.n_iter == max_iter
     assert sorted(found.centers.tolist()) == sorted(expected.astype(np.float32).tolist())
     check_consistent(found, rows)
+
+
+@pytest.mark.parametrize("max_iter", [1, 4, 300])
+def test_labels_are_those_of_the_returned_centers(fit, max_iter):
+    rows = blobs(spread=2.0, seed=4)
+    labels = np.full(len(rows), -1, np.int32)
+    found = fit(np.array_split(rows, 4), rows[:6].copy(), max_iter=max_iter, labels=labels)
+    assert labels.tolist() == nearest(rows, found.centers)[0].tolist()
+    again = np.full(len(rows), -1, np.int32)
+    fit([rows], Reached(found.centers, settled=True), labels=again)
+    assert again.tolist() == labels.tolist()
+
+
+@given(seed=st.integers(0, 10**6), k=st.integers(1, 5))
+def test_rows_between_two_centers_get_the_lower_label(fit, seed, k):
+    rows = np.random.default_rng(seed).integers(-2, 3, (60, 2)).astype(np.float32)
+    start = np.unique(rows, axis=0)[:k]
+    labels = np.empty(len(rows), np.int32)
+    found = fit([rows[:20], rows[20:]], start, max_iter=2, labels=labels)
+    distances = np.zeros((len(rows), len(start)), np.float32)
+    for feature in range(2):
+        gap = rows[:, feature, None] - found.centers[None, :, feature]
+        distances += gap * gap
+    assert labels.tolist() == distances.argmin(axis=1).tolist()
+
+
+@pytest.mark.parametrize("max_iter", [1, 3])
+def test_n_updates_take_one_pass_more_with_labels_or_without(engine, max_iter, monkeypatch):
+    rows, passes = blobs(spread=3.0), []
+    assign_accumulate = engine.device.assign_accumulate
+
+    def counted(*arguments, **options):
+        passes.append(options)
+        return assign_accumulate(*arguments, **options)
+
+    monkeypatch.setattr(engine.device, "assign_accumulate", counted, raising=False)
+    options = {"device": engine.device, "executor": engine.threads, "max_iter": max_iter, "tol": 0.0}
+    for labels in (None, np.empty(len(rows), np.int32)):
+        passes.clear()
+        lloyd([engine.device.asarray(rows)], rows[:5].copy(), labels=labels, **options)
+        assert [given["want_labels"] for given in passes] == [False] * max_iter + [labels is not None]
 
 
 def test_with_tol_zero_it_stops_early_only_where_nothing_moves(fit):

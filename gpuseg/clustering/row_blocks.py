@@ -1,0 +1,37 @@
+"""Rows in host memory as fixed blocks on a device, and what is computed of them block by block."""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuseg.clustering.kmeans import assign
+from gpuseg.engine import Engine
+from gpuseg.engine.program import LloydPass
+
+_BLOCK_ROWS = 131_072
+
+
+def row_blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:
+    """Blocks of rows on the device: their number follows from the rows alone, and the CPU's are not copied."""
+    return [engine.device.asarray(rows[start : start + _BLOCK_ROWS]) for start in range(0, len(rows), _BLOCK_ROWS)]
+
+
+def nearest_centers(rows: npt.NDArray[Any], centers: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
+    """Index of the nearest center of every row, the lower of equals."""
+    found = np.empty(len(rows), np.int32)
+    assign(row_blocks(rows, engine), centers, found, device=engine.device, executor=engine.executor)
+    return found
+
+
+def variance_of(blocks: list[Any], engine: Engine) -> float:
+    """Mean over columns of their variances, by two passes over the rows instead of a copy of them."""
+
+    def passed(center: npt.NDArray[Any]) -> list[LloydPass]:
+        return list(engine.executor.map(lambda block: engine.device.assign_accumulate(block, center), blocks))
+
+    d, kind = int(blocks[0].shape[1]), blocks[0].dtype
+    n = sum(len(block) for block in blocks)
+    means = np.sum([part.sums for part in passed(np.zeros((1, d), kind))], axis=0) / n
+    squares = sum(part.inertia for part in passed(means.astype(kind)))
+    return squares / float(n * d)
