@@ -11,6 +11,7 @@ from gpuseg.attempt import Attempt, attempt
 from gpuseg.config import Config, read_config
 from gpuseg.engine import Engine, kept_memory, open_engine
 from gpuseg.engine.peaks import Measured
+from gpuseg.engine.shortage import enough_memory
 from gpuseg.engine.solver import check_solver
 from gpuseg.features.registry import check_families
 from gpuseg.outcome import Outcome
@@ -250,6 +251,7 @@ def _run_stages(
         else:
             version.check(record.files)
         if stage.name not in executed:
+            version.drop_scratch(stage.name)
             tried.tracker.finish(stage.name, 0.0, reused=True)
         records.append(record)
     return Outcome(version, tuple(records), tuple(executed), engine.reason)
@@ -257,7 +259,7 @@ def _run_stages(
 
 def _execute_stage(stage: Stage, job: stages.Job, key: str, tracker: Tracker) -> StageRecord:
     tracker.start(stage.name)
-    with Measured(job.engine.device, job.engine.executor) as used:
+    with Measured(job.engine.device, job.engine.executor) as used, enough_memory(job.engine.device, stage.name):
         facts = stage.execute(job)
     options: dict[str, Any] = {"seconds": used.seconds, "peak": used.peak}
     record = job.version.commit_stage(stage.name, key=key, outputs=stage.outputs, facts=facts, **options)

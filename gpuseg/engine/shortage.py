@@ -2,6 +2,8 @@
 
 import math
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from gpuseg.engine.base import Device
@@ -26,6 +28,22 @@ def shortage(error: MemoryError, device: Device, what: str, advice: str) -> Devi
     needed = _needed_bytes(error)
     asked = "" if needed is None else f"{needed:,} bytes more needed, "
     return DeviceMemoryError(f"there is no memory to {what}: {asked}{device.free_bytes():,} free; {advice}")
+
+
+@contextmanager
+def enough_memory(device: Device, stage: str) -> Iterator[None]:
+    """Turn the end of memory into one line.
+
+    Raises
+    ------
+    DeviceMemoryError
+        Names the stage, and the bytes needed, where they are known, and free.
+    """
+    try:
+        yield
+    except MemoryError as error:
+        advice = "raise run.buckets, or give this process and its workers more"
+        raise shortage(error, device, f"go on with {stage}", advice) from None
 
 
 def _needed_bytes(error: Any) -> int | None:

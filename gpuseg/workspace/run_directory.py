@@ -18,6 +18,8 @@ from gpuseg.errors import IntegrityError, WorkspaceError
 from gpuseg.workspace.files import NO_SPACE, sync_folder, unwritable, write_json, write_text
 from gpuseg.workspace.version import StageRecord, Version, content_digest
 
+_PUBLISH = "publish/ready.json"
+"""Scratch that is there while a version has its manifest but is not yet the current one."""
 _VERSION = re.compile(r"^v[0-9]{4,}$")
 
 
@@ -93,9 +95,17 @@ class RunDirectory:
         return version
 
     def unfinished(self) -> Version | None:
-        """The newest version, where it is not finished."""
+        """The newest version, where it is not finished, or was about to become the current one."""
         versions = self.versions()
-        return versions[-1] if versions and not versions[-1].is_complete else None
+        if not versions or (versions[-1].is_complete and not self._is_on_its_way(versions[-1])):
+            return None
+        return versions[-1]
+
+    def _is_on_its_way(self, version: Version) -> bool:
+        if not (version.scratch / _PUBLISH).exists():
+            return False
+        pointer = self.root / "CURRENT"
+        return not pointer.exists() or pointer.read_text(encoding="utf-8", errors="replace").strip() != version.name
 
     def begin(self) -> Version:
         """Make the folder of the next version."""
@@ -123,8 +133,10 @@ class RunDirectory:
             "files": [asdict(file) for record in stages for file in record.files],
         }
         shutil.rmtree(version.scratch, ignore_errors=True)
+        write_json(version.scratch / _PUBLISH, {})
         write_json(version.path / "manifest.json", content | {"sha256": content_digest(content)})
         write_text(self.root / "CURRENT", version.name + "\n")
+        shutil.rmtree(version.scratch, ignore_errors=True)
 
     def discard(self, version: Version) -> None:
         """Remove an unfinished version."""

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256 as _sha256
 from pathlib import Path
@@ -166,8 +167,15 @@ class Version:
         write_json(self.path / _RECORDS / f"{record.stage}.json", asdict(taken))
         return taken
 
+    def drop_scratch(self, name: str) -> None:
+        """Remove what a stage that is done has left of its scratch files."""
+        shutil.rmtree(self.scratch / name, ignore_errors=True)
+        with suppress(OSError):
+            self.scratch.rmdir()
+
     def drop_stage(self, name: str, outputs: Sequence[str]) -> None:
-        """Remove a stage's record first, then its files."""
+        """Remove the manifest and the stage's record first, then its files."""
+        (self.path / "manifest.json").unlink(missing_ok=True)
         (self.path / _RECORDS / f"{name}.json").unlink(missing_ok=True)
         for output in outputs:
             path = self.path / output
