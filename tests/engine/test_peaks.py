@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -122,3 +123,60 @@ def test_without_proc_the_system_is_asked(monkeypatch, tmp_path):
         1 if sys.platform == "darwin" else 1024
     )
     assert resident_bytes() == 0
+
+
+# --- workers of a cluster ---
+
+
+class Cluster:
+    """A client whose workers answer as the test says."""
+
+    def __init__(self, answer):
+        self.answer = answer
+        self.n_asked = 0
+
+    def run(self, function, *arguments, on_error):
+        assert on_error == "ignore"
+        self.n_asked += 1
+        return self.answer(function, *arguments)
+
+
+@pytest.fixture
+def workers(monkeypatch):
+    """Makes a dask executor over workers that answer as the test says, and soon enough or not at all."""
+    executor = pytest.importorskip("gpuseg.engine.dask.executor")
+    monkeypatch.setattr(executor, "Slots", lambda *_: None)
+    monkeypatch.setattr(executor, "_ANSWER_SECONDS", 0.05)
+
+    def over(answer):
+        client = Cluster(answer)
+        return executor.DaskExecutor(client, lambda: None), client
+
+    return over
+
+
+def test_every_worker_of_a_cluster_is_asked(workers):
+    executor, client = workers(lambda function, device: {"a": function(device), "b": (7, None)})
+    first, second = executor.peaks(WithMemory())
+    assert (first[1], second) == (50, (7, None))
+    assert first[0] > 2**20
+    assert client.n_asked == 1
+
+
+def test_a_cluster_that_cannot_answer_costs_no_run(workers):
+    def gone(*_):
+        raise OSError("the scheduler is gone")
+
+    executor, client = workers(gone)
+    assert list(executor.peaks(CpuDevice())) == []
+    assert list(executor.peaks(CpuDevice())) == []
+    assert client.n_asked == 2
+
+
+def test_a_cluster_that_does_not_answer_is_not_asked_again(workers):
+    answered = threading.Event()
+    executor, client = workers(lambda *_: answered.wait(30) and {})
+    assert list(executor.peaks(CpuDevice())) == []
+    assert list(executor.peaks(CpuDevice())) == []
+    assert client.n_asked == 1
+    answered.set()

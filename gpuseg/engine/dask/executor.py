@@ -4,6 +4,7 @@ A worker that dies is replaced by its nanny or its job queue, and its items are 
 had written. An item at which worker after worker dies ends the run instead of the cluster.
 """
 
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,6 +25,8 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _GONE = (CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
+_ANSWER_SECONDS = 10.0
+"""How long workers may take to say how much memory they took."""
 
 
 class DaskExecutor:
@@ -42,6 +45,7 @@ class DaskExecutor:
         self._client, self._release = client, release
         self._slots = Slots(client, wait_seconds)
         self._run = ""
+        self._answers = True
 
     def map(
         self,
@@ -86,11 +90,21 @@ class DaskExecutor:
         return len(self._client.scheduler_info(n_workers=-1)["workers"])
 
     def peaks(self, device: Device) -> Sequence[tuple[int, int | None]]:
-        """Memory of every worker that answers; see `gpuseg.engine.peaks`."""
-        try:
-            return list(self._client.run(peaks_of_worker, device, on_error="ignore").values())
-        except Exception:  # noqa: BLE001 - no figure is worth a run
+        """Memory of every worker, see `gpuseg.engine.peaks`; none any more once they do not all answer in time."""
+        if not self._answers:
             return ()
+        found: list[tuple[int, int | None]] = []
+
+        def ask() -> None:
+            # No figure is worth a run.
+            with suppress(Exception):
+                found.extend(self._client.run(peaks_of_worker, device, on_error="ignore").values())
+
+        asking = threading.Thread(target=ask, daemon=True, name="gpuseg-peaks")
+        asking.start()
+        asking.join(_ANSWER_SECONDS)
+        self._answers = not asking.is_alive()
+        return found if self._answers else ()
 
     def check(self, folder: Path) -> None:
         """Make sure that every worker runs this gpuseg, sees a folder of this machine, and no longer works on it.
