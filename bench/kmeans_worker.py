@@ -1,0 +1,157 @@
+"""What `kmeans.py` runs in processes of their own: making the data, one side's fit, the objective of its centers."""
+
+import argparse
+import importlib
+import json
+import os
+import resource
+import time
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+GRID = 2.0**20
+WARM_UP_ROWS = 20_000
+_BLOBS, _CLIP, _SPREAD = 20, 6.0, 0.75
+_CHUNK_ROWS = 131_072
+_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
+
+Fit = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, int]]
+
+
+def gpuseg_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+    from gpuseg import Segmenter
+
+    fitted = Segmenter(engine="cpu", init=start, n_init=1, max_iter=updates, tol=0.0).fit(rows)
+    return fitted.cluster_centers_, fitted.n_iter_
+
+
+def scikit_learn_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+    return _scikit_learn("sklearn.cluster", rows, start, updates)
+
+
+def intelex_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+    return _scikit_learn("sklearnex.cluster", rows, start, updates)
+
+
+def faiss_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+    """Its training ends with an update; one more pass gives the labels and distances that all others give."""
+    import faiss
+
+    n, (k, d) = len(rows), start.shape
+    kmeans = faiss.Kmeans(d, k, niter=updates, nredo=1, min_points_per_centroid=1, max_points_per_centroid=n)
+    kmeans.train(rows, init_centroids=start)
+    kmeans.assign(rows)
+    return kmeans.centroids, len(kmeans.obj)
+
+
+def _scikit_learn(module: str, rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+    estimator = importlib.import_module(module).KMeans
+    fitted = estimator(len(start), init=start, n_init=1, max_iter=updates, tol=0.0, algorithm="lloyd").fit(rows)
+    return fitted.cluster_centers_, fitted.n_iter_
+
+
+SIDES: dict[str, tuple[str, str, Fit]] = {
+    "gpuseg": ("gpuseg", "gpuseg", gpuseg_fit),
+    "scikit-learn": ("sklearn", "scikit-learn", scikit_learn_fit),
+    "scikit-learn-intelex": ("sklearnex", "scikit-learn-intelex", intelex_fit),
+    "faiss": ("faiss", "faiss-cpu", faiss_fit),
+}
+"""Name to module, distribution and fit."""
+
+
+def make_data(options: argparse.Namespace) -> None:
+    """Write overlapping blobs on gpuseg's grid, float32, as one array."""
+    draw = np.random.default_rng([options.seed, options.rows, options.features])
+    centers = draw.normal(size=(_BLOBS, options.features)) * _SPREAD
+    shape = (options.rows, options.features)
+    rows = np.lib.format.open_memmap(options.out, mode="w+", dtype=np.float32, shape=shape)
+    for at in range(0, options.rows, _CHUNK_ROWS):
+        part = rows[at : at + _CHUNK_ROWS]
+        values = centers[draw.integers(0, _BLOBS, len(part))] + draw.normal(size=part.shape)
+        part[:] = np.rint(np.clip(values, -_CLIP, _CLIP) * GRID) / GRID
+    rows.flush()
+
+
+def run_fit(options: argparse.Namespace) -> None:
+    """Fit once on a few rows and once more, so that nothing is compiled or loaded later, then measure."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
+    warnings.simplefilter("ignore")
+    fit = SIDES[options.side][2]
+    rows = np.load(options.data)
+    start = rows[: options.centers].copy()
+    few = rows[: max(WARM_UP_ROWS, options.centers)].copy()
+    seconds = []
+    for _ in range(2):
+        begun = time.perf_counter()
+        fit(few, start, 2)
+        seconds.append(time.perf_counter() - begun)
+    before = _status_bytes("VmRSS")
+    # Linux: the peak begins anew at what is resident now.
+    _CLEAR.write_text("5", encoding="ascii")
+    usage, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
+    centers, n_iter = fit(rows, start, options.updates)
+    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    np.save(options.out.with_suffix(".npy"), centers)
+    found = {
+        "cpu_seconds": after.ru_utime - usage.ru_utime + after.ru_stime - usage.ru_stime,
+        "system_seconds": after.ru_stime - usage.ru_stime,
+        "wall_seconds": wall,
+        "extra_bytes": max(_status_bytes("VmHWM") - before, 0),
+        "first_use_seconds": seconds[0] - seconds[1],
+        "n_iter": int(n_iter),
+    }
+    options.out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def run_objective(options: argparse.Namespace) -> None:
+    """Sum of squared distances to the nearest center in float64, for each file of centers."""
+    rows = np.load(options.data, mmap_mode="r")
+    found = {path.stem: _objective(rows, np.load(path).astype(np.float64)) for path in options.centers_files}
+    options.out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def _objective(rows: np.ndarray, centers: np.ndarray) -> float:
+    total, squares = 0.0, (centers**2).sum(axis=1)
+    for at in range(0, len(rows), _CHUNK_ROWS):
+        part = rows[at : at + _CHUNK_ROWS].astype(np.float64)
+        total += float(((part**2).sum(axis=1) + (squares - 2 * part @ centers.T).min(axis=1)).sum())
+    return total
+
+
+def _status_bytes(name: str) -> int:
+    (line,) = (line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
+    return int(line.split()[1]) * 1024
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description="One step of the benchmark of K-means.")
+    steps = parser.add_subparsers(required=True)
+    data = _step(steps, "data", make_data)
+    data.add_argument("--rows", type=int, required=True)
+    data.add_argument("--features", type=int, required=True)
+    data.add_argument("--seed", type=int, required=True)
+    fit = _step(steps, "fit", run_fit)
+    fit.add_argument("--side", choices=SIDES, required=True)
+    fit.add_argument("--data", type=Path, required=True)
+    for name in ("--centers", "--updates", "--threads"):
+        fit.add_argument(name, type=int, required=True)
+    objective = _step(steps, "objective", run_objective)
+    objective.add_argument("--data", type=Path, required=True)
+    objective.add_argument("centers_files", type=Path, nargs="+")
+    options = parser.parse_args(arguments)
+    options.step(options)
+
+
+def _step(steps: Any, name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
+    found: argparse.ArgumentParser = steps.add_parser(name, help=run.__doc__)
+    found.add_argument("--out", type=Path, required=True)
+    found.set_defaults(step=run)
+    return found
+
+
+if __name__ == "__main__":
+    main()
