@@ -1,6 +1,5 @@
 """The matrix of a fit, one block a bucket, in whatever memory there is: a pass over the rows asks for each in turn."""
 
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ class MatrixBlock:
     features : Path
         Feature file of the bucket.
     stored : Path
-        Where rows go that are not kept in memory; scratch.
+        Where rows go that are not kept in memory; scratch of one attempt alone.
     transform : MatrixTransform
     held : Held
     on_host : bool
@@ -44,8 +43,8 @@ class MatrixBlock:
         rows = self.held.get(self.features.name)
         if rows is not None:
             return rows
-        rows = _loaded(self.stored)
-        if rows is not None:
+        if self.stored.exists():
+            rows = np.load(self.stored, allow_pickle=False)
             return rows if self.on_host else device.asarray(rows)
         table = read_table(self.features, self.transform.features)
         rows = self.transform.apply(table) if self.on_host else device.matrix(table, self.transform.plan)
@@ -59,22 +58,5 @@ class MatrixBlock:
 
 
 def _store(path: Path, rows: npt.NDArray[Any]) -> None:
-    """Write an array, and behind it a checksum of its values."""
     with replacing(path) as temporary, temporary.open("wb") as file:
         np.save(file, rows, allow_pickle=False)
-        file.write(_checksum(rows))
-
-
-def _loaded(path: Path) -> npt.NDArray[Any] | None:
-    """What `_store` wrote; None where there is nothing that is whole, which is made again."""
-    try:
-        with path.open("rb") as file:
-            rows: npt.NDArray[Any] = np.load(file, allow_pickle=False)
-            return rows if file.read() == _checksum(rows) else None
-    except (OSError, ValueError, EOFError):
-        return None
-
-
-def _checksum(rows: npt.NDArray[Any]) -> bytes:
-    form = zlib.crc32(repr((rows.shape, rows.dtype.str)).encode())
-    return zlib.crc32(np.ascontiguousarray(rows).data, form).to_bytes(4, "little")

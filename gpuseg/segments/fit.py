@@ -1,5 +1,6 @@
 """Fits the model: the matrix's transformation on a sample of profiles, then the clusters of all of them."""
 
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -89,8 +90,10 @@ def fit_model(
     transform, warnings = _fit_matrix(config, sample, described)
     method = METHODS[config.cluster.method]
     # Workers may outlive an attempt, and must not take its rows for those of the next.
-    held = Held(uuid4().hex, engine.device.held_bytes)
-    blocks = [MatrixBlock(file, ledger.folder / f"{file.stem}.npy", transform, held, method.on_host) for file in files]
+    attempt = uuid4().hex
+    stored, held = ledger.folder / "matrix" / attempt, Held(attempt, engine.device.held_bytes)
+    shutil.rmtree(stored.parent, ignore_errors=True)
+    blocks = [MatrixBlock(file, stored / f"{file.stem}.npy", transform, held, method.on_host) for file in files]
     clusters = method.find(config, engine, Rows(transform.apply(sample), n_profiles, blocks), ledger, progress)
     unnamed = Model(
         transform=transform,
