@@ -10,10 +10,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.engine.cpu.lloyd_kernel import CENTERS, PADDED, TILE, pass_over
+from gpuseg.engine.cpu.lloyd_kernel import pass_over
+from gpuseg.engine.cpu.lloyd_tiles import CENTERS, PADDED, TILE
 from gpuseg.engine.program import LloydPass
 
 _ALIGNED_BYTES = 64
+_QUICK_CENTERS = 48
 
 
 def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating], *, want_labels: bool) -> LloydPass:
@@ -44,10 +46,51 @@ def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]
     n_whole = n // TILE * TILE
     tail[: n - n_whole] = rows[n_whole:]
     # Behind the last feature there is room for the rest of a vector.
-    tile = _zeros((d + _ALIGNED_BYTES // rows.itemsize, TILE), rows.dtype)
-    inertia = pass_over(rows.ctypes.data, n, tail, _packed(centers), d, k, tile, sums, counts, labels, nearest, second)
+    tile, moved = _zeros((2 * (d + _ALIGNED_BYTES // rows.itemsize), TILE), rows.dtype).reshape(2, -1, TILE)
+    centers = np.ascontiguousarray(centers)
+    quick = _quick(centers, worth_it=k >= _QUICK_CENTERS and not want_labels)
+    inertia = pass_over(
+        rows.ctypes.data,
+        n,
+        tail,
+        centers,
+        _packed(centers),
+        quick,
+        tile,
+        moved,
+        sums,
+        counts,
+        labels,
+        nearest,
+        second,
+    )
     found = sums[:, :d], counts, float(inertia)
     return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
+
+
+def _quick(centers: npt.NDArray[Any], *, worth_it: bool) -> tuple[npt.NDArray[Any], ...]:
+    """What ranks centers by products: they and rows less their mean m, so that little is lost to rounding.
+
+    A row x is nearest to the center c of the largest p = (x - m)(c - m) - (c - m)^2 / 2. With u half the spacing of
+    numbers at 1 and M the largest (c - m)^2, a computed p is off by at most (d + 8) u (3 M + (x - m)^2) / 2, and a
+    squared distance, which is at most 2 (M + (x - m)^2), by (d + 2) u of itself (Higham, Accuracy and Stability of
+    Numerical Algorithms, 3.1). So where the two largest differ by more than 6 (d + 8) u (M + (x - m)^2), distances
+    have the same order.
+
+    Returns
+    -------
+    Packed c - m, -(c - m)^2 / 2, m, and [6 (d + 8) u, M, a bound for underflow]; empty where it is not worth it.
+    """
+    kind = centers.dtype
+    if not worth_it:
+        return (np.empty(0, kind),) * 4
+    exact, limits = centers.astype(np.float64), np.finfo(kind)
+    with np.errstate(over="ignore", invalid="ignore"):
+        shift = exact.mean(axis=0).astype(kind)
+        moved = exact - shift
+        squares = (moved**2).sum(axis=1)
+        bound = np.array([3 * (centers.shape[1] + 8) * limits.eps, squares.max(), limits.tiny]).astype(kind)
+        return _packed(moved.astype(kind)), (squares / -2).astype(kind), shift, bound
 
 
 def _packed(centers: npt.NDArray[Any]) -> npt.NDArray[Any]:
