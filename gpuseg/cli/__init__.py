@@ -3,14 +3,13 @@
 import errno
 import os
 import re
-import signal
 import sys
 import traceback
-from types import FrameType
 
 import typer
 
 from gpuseg.cli import console
+from gpuseg.cli.signals import Terminated, heeded
 from gpuseg.errors import ConfigError, GpusegError
 
 # Whatever carries click inside typer, its usage errors share this base.
@@ -19,12 +18,6 @@ _USAGE_ERROR: type[Exception] = typer.BadParameter.__mro__[2]
 
 _INTERRUPTED = 130
 """What typer makes of Ctrl-C."""
-
-
-class _Terminated(BaseException):
-    """SIGTERM arrived."""
-
-    gpuseg_code = "terminated"
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -42,9 +35,9 @@ def main(arguments: list[str] | None = None) -> int:
         130 interrupted · 143 terminated.
     """
     words = console.take_global_flags(list(sys.argv[1:] if arguments is None else arguments))
-    signal.signal(signal.SIGTERM, _terminate)
     try:
-        return _run(words)
+        with heeded():
+            return _run(words)
     except GpusegError as error:
         if console.settings.debug:
             traceback.print_exc()
@@ -53,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         console.fail("interrupted", "interrupted; what was committed is kept")
         return _INTERRUPTED
-    except _Terminated:
+    except Terminated:
         console.fail("terminated", "terminated; what was committed is kept")
         return 143
     except OSError as error:
@@ -98,7 +91,3 @@ def _given(words: list[str], message: str) -> str:
     if named is None or named[1] not in words[:-1]:
         return ""
     return f" (given: {words[words.index(named[1]) + 1]!r})"
-
-
-def _terminate(_signal: int, _frame: FrameType | None) -> None:
-    raise _Terminated

@@ -110,3 +110,30 @@ def test_output_is_utf8_whatever_the_locale(copied, gpuseg):
     told = subprocess.run(command, env=environment | {"LC_ALL": "C"}, capture_output=True, check=False)
     assert (told.returncode, told.stderr) == (0, b"")
     assert "share_Gärten🌱" in told.stdout.decode("utf-8")
+
+
+# A signal arrives while a destructor runs, whose errors the interpreter only tells.
+DROPPED = """\
+import os, sys
+from gpuseg.cli import main
+from gpuseg import pipeline
+class Dying:
+    def __del__(self):
+        os.kill(os.getpid(), int(sys.argv[1]))
+        for _ in range(10**6):
+            pass
+original = pipeline.Ledger.close
+def close(self):
+    original(self)
+    Dying()
+    for _ in range(10**9):
+        pass
+pipeline.Ledger.close = close
+sys.exit(main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize(("number", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")])
+def test_a_signal_that_the_interpreter_would_drop_ends_a_run(copied, number, code, word):
+    ended = python("-c", DROPPED, number, "run", copied.write(), timeout=60)
+    assert (ended.returncode, ended.stderr) == (code, f"gpuseg: error[{word}] {word}; what was committed is kept\n")
