@@ -73,6 +73,13 @@ class RunSection(Section):
             raise ValueError("must lie between 1970-01-02 and 2200-01-01")
         return value
 
+    @field_validator("out")
+    @classmethod
+    def _mounted(cls, value: str) -> str:
+        if "://" in value:
+            raise ValueError("must be a folder of a file system that this machine has mounted, not a URL")
+        return value
+
     @field_validator("amount_scale")
     @classmethod
     def _power_of_ten(cls, value: int) -> int:

@@ -231,8 +231,21 @@ def test_an_unknown_key_is_named_with_the_nearest(path, hint):
             "x" * 101,
             f"run.name: '{'x' * 27}...{'x' * 28}': must be text of 1 to 100 characters (name shown in the report)",
         ),
-        ("run.out", "", "run.out: '': must be text, not empty (run directory; relative to the configuration file)"),
-        ("run.out", None, "run.out: null: must be text, not empty (run directory; relative to the configuration file)"),
+        (
+            "run.out",
+            "s3://shop/runs",
+            "run.out: 's3://shop/runs': must be a folder of a file system that this machine has mounted, not a URL",
+        ),
+        (
+            "run.out",
+            "",
+            "run.out: '': must be text, not empty (run directory; relative to the configuration file)",
+        ),
+        (
+            "run.out",
+            None,
+            "run.out: null: must be text, not empty (run directory; relative to the configuration file)",
+        ),
         ("run.buckets", 5000, "run.buckets: 5000: must be auto, or a whole number from 1 to 4096; nearest valid: 4096"),
         ("run.buckets", "some", "run.buckets: 'some': must be auto, or a whole number from 1 to 4096"),
         ("run.chunk_rows", 0, "run.chunk_rows: 0: must be a whole number of at least 1; nearest valid: 1"),
@@ -447,7 +460,10 @@ def test_a_refused_value_is_shown_with_what_would_do(path, value, message):
 @pytest.mark.parametrize(
     ("path", "told"),
     [
-        ("run.out", "run.out: is required: run directory; relative to the configuration file"),
+        (
+            "run.out",
+            "run.out: is required: run directory; relative to the configuration file",
+        ),
         ("run.as_of", "run.as_of: is required: exclusive end of the observation window, midnight in `timezone`"),
         ("sources.0.name", "sources.#1.name: is required: name of the source"),
         ("sources.0.kind", "sources.orders.kind: is required: one of web, social, purchases, feedback, crm"),

@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -21,6 +22,7 @@ from gpuseg.engine.dask.executor import DaskExecutor
 from gpuseg.engine.held import let_go
 from gpuseg.errors import EngineError
 
+_LOOK_SECONDS = 0.2
 _SETTINGS = {
     # A task is given up once so many workers died with it.
     "distributed.scheduler.allowed-failures": 3,
@@ -141,10 +143,8 @@ def _connected(section: DaskSection) -> Iterator[Client]:
     """A client of a running cluster, whose workers keep nothing afterwards."""
     place = section.address or section.scheduler_file
     where = {"address": section.address} if section.address else {"scheduler_file": section.scheduler_file}
-    if section.scheduler_file is not None and not Path(section.scheduler_file).exists():
-        raise EngineError(
-            f"dask: {section.scheduler_file} does not exist; start `dask scheduler --scheduler-file` first"
-        )
+    if section.scheduler_file is not None:
+        _await_file(Path(section.scheduler_file), section.wait_seconds)
     try:
         client = Client(**where, timeout=section.wait_seconds, set_as_default=False)
     except (OSError, ValueError, TimeoutError) as error:
@@ -152,9 +152,21 @@ def _connected(section: DaskSection) -> Iterator[Client]:
     try:
         yield client
     finally:
-        with suppress(OSError, RuntimeError, TimeoutError, KeyError):
+        # A client that lost its scheduler has lost what it speaks through, too: that is told already.
+        with suppress(OSError, RuntimeError, TimeoutError, KeyError, AttributeError):
             client.run(let_go, on_error="ignore")
         client.close()
+
+
+def _await_file(path: Path, seconds: float) -> None:
+    """Wait for the file that a scheduler writes when it is ready; both may be started together."""
+    until = time.monotonic() + seconds
+    while not path.exists():
+        if time.monotonic() >= until:
+            raise EngineError(
+                f"dask: {path} did not appear within {seconds} seconds; start `dask scheduler --scheduler-file` first"
+            )
+        time.sleep(_LOOK_SECONDS)
 
 
 def _await_workers(client: Client, section: DaskSection) -> None:
