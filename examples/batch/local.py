@@ -163,7 +163,7 @@ def work(options: argparse.Namespace) -> int:
         for restart in range(options.restarts + 1):
             if restart:
                 say(f"preempted; restart {restart} of {options.restarts}")
-            code = attempt(options.config, ["--json"] if options.json else [], cluster)
+            code = attempt(options.config, ["--json"] if options.json else ["-v"], cluster)
             if code != PREEMPTED:
                 break
     return code
