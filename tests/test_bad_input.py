@@ -431,7 +431,7 @@ SETTINGS = {
     "buckets 0": setting("run.buckets", 0, words=("run.buckets: 0", "nearest valid: 1")),
     "engine gpu": setting("run.engine", "gpu", "device-unavailable", words=("gpu", "engine: cpu")),
     "unknown engine": setting("run.engine", "cpuu", words=("run.engine: 'cpuu'", "did you mean cpu?")),
-    "executor dask": setting("run.executor", "dask", words=("run.executor: 'dask'", "local")),
+    "executor dusk": setting("run.executor", "dusk", words=("run.executor: 'dusk'", "dask")),
     "two sources of one name": Case(same_name_twice, "config", ("'orders'", "more than once")),
     "no sources": setting("sources", [], words=("sources",)),
     "sources a mapping": setting("sources", {"orders": {}}, words=("sources",)),
