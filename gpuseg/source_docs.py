@@ -72,8 +72,8 @@ sources:
 streams where the driver has one; install the driver too | the configuration's folder (`duckdb`, `sqlite+...`) |
 
 - **Passwords.** `uri` is refused where it holds one. PostgreSQL takes it from `PGPASSWORD`, `~/.pgpass` or \
-`PGSERVICE`; for all databases `uri_env` names an environment variable with the whole URL (marks such as `@`, `:` and `/` \
-of a password are percent-encoded; a relative file in it \
+`PGSERVICE`; for all databases `uri_env` names an environment variable with the whole URL (marks such as `@`, `:` and \
+`/` of a password are percent-encoded; a relative file in it \
 starts at the current folder). Its value is in no message and in no file that is written; a digest of the host and \
 the database's name is part of what tells whether a stage is still good.
 - **What is asked.** `SELECT` of the columns that are read, and of no others, from the table or from the query in \
@@ -95,7 +95,8 @@ never passed on, since it may quote a value: its SQLSTATE is, with its meaning.
 and the URL stay the same, stages that are committed count as good for `gpuseg run --resume` and for the verbs of \
 single stages; `gpuseg run` always reads anew. A server's profiles go to 64 buckets where `run.buckets` is `auto`.
 - **Large tables.** One table or query is read by one worker from its start to its end, and anew where that \
-is interrupted. Several sources of one kind add up, so a large one is better given as several, each a query over a range.
+is interrupted. Several sources of one kind add up, so a large one is better given as several, each a query over a \
+range.
 """
 
 
