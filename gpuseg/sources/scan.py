@@ -180,7 +180,7 @@ class Scanner:
             plan = replace(plan, chunk_rows=max(plan.chunk_rows // 2, LEAST_CHUNK_ROWS))
             # What was held in memory goes to files from now on.
             room = Room(0)
-            _LOG.warning("memory is full: reading %s anew, %d rows at a time", part.told, plan.chunk_rows)
+            _LOG.warning("memory is full: reading part %s anew, %d rows at a time", part.told, plan.chunk_rows)
 
     def files(self, _part: Part, scanned: Scanned) -> list[Path]:
         """Where the rows of a part lie."""
