@@ -26,6 +26,8 @@ _LOOK_SECONDS = 0.2
 _SETTINGS = {
     # A task is given up once so many workers died with it.
     "distributed.scheduler.allowed-failures": 3,
+    # A worker that is just being replaced, for the second time or on a busy machine, is not lost: its nanny stays.
+    "distributed.deploy.lost-worker-timeout": "1 day",
     # Workers hold arrays on purpose and files are cached by the system; only a real shortage ends one.
     "distributed.worker.memory.spill": False,
     "distributed.worker.memory.target": False,
