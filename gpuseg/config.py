@@ -78,6 +78,8 @@ class RunSection(Section):
     def _mounted(cls, value: str) -> str:
         if "://" in value:
             raise ValueError("must be a folder of a file system that this machine has mounted, not a URL")
+        if "\0" in value:
+            raise ValueError("must be a folder; no name holds a NUL character")
         return value
 
     @field_validator("amount_scale")

@@ -1,10 +1,14 @@
 """The section of a configuration that describes the dask cluster."""
 
+import re
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from gpuseg.config_parts import PositiveInt, Section
+
+ADDRESS = re.compile(r"((tcp|tls|ucx|ucxx|ws|wss)://)?(\[[0-9a-fA-F:.]+\]|[^\s:/@?#\[\]]+):[0-9]{1,5}")
+"""What an address of a scheduler looks like."""
 
 
 class DaskSection(Section):
@@ -23,6 +27,13 @@ class DaskSection(Section):
         None, min_length=1, description="File that the scheduler of a running cluster wrote."
     )
     wait_seconds: PositiveInt = Field(300, description="How long a scheduler and workers may take to answer.")
+
+    @model_validator(mode="after")
+    def _an_address(self) -> "DaskSection":
+        if self.address is not None and not ADDRESS.fullmatch(self.address):
+            # It may hold a password, so the section says so, which shows no value.
+            raise ValueError("address: must be a scheduler's, such as tcp://10.0.0.5:8786, without user or password")
+        return self
 
     @model_validator(mode="after")
     def _one_cluster(self) -> "DaskSection":

@@ -240,7 +240,9 @@ def _run_stages(
             for later in reversed(STAGES[position + begun :]):
                 version.drop_stage(later.name, later.outputs)
             given = donor.stage(stage.name) if donor is not None else None
-            if donor is not None and given is not None and given.key == keys[stage.name]:
+            named = stage.name == STAGE_NAMES[-1]
+            # The last stage names the version, so it is made anew for each.
+            if donor is not None and given is not None and given.key == keys[stage.name] and not named:
                 record = version.adopt_stage(given, donor)
             else:
                 done = {r.stage: r.facts for r in records}

@@ -717,3 +717,37 @@ def test_a_secret_in_a_uri_is_refused_and_not_repeated(uri):
 def test_names_in_a_uri_are_no_secret(uri):
     section = {"name": "o", "kind": "purchases", "uri": uri}
     assert parse_config({"run": {"out": "o", "as_of": "2018-01-01"}, "sources": [section]}).sources[0].uri == uri
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "tcp://user:hunter2@10.0.0.5:8786",
+        "nonsense",
+        "tcp://",
+        "tcp://host",
+        "tcp://host:abc",
+        "inproc://1/2/3",
+        "h:1?token=hunter2",
+    ],
+)
+def test_an_address_that_is_none_is_refused_without_showing_it(address):
+    content = {**changed("run.executor", "dask"), "dask": {"address": address}}
+    with pytest.raises(
+        ConfigError, match=r"^dask\.address: must be a scheduler's, such as tcp://10\.0\.0\.5:8786"
+    ) as told:
+        parse_config(content)
+    assert "hunter2" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "address", ["tcp://10.0.0.5:8786", "scheduler:8786", "tls://[::1]:8786", "ucx://node-1.cluster:1"]
+)
+def test_addresses_of_schedulers(address):
+    content = {**changed("run.executor", "dask"), "dask": {"address": address}}
+    assert parse_config(content).dask.address == address
+
+
+def test_a_folder_of_no_possible_name_is_refused():
+    with pytest.raises(ConfigError, match=r"^run\.out: .*must be a folder; no name holds a NUL character"):
+        parse_config(changed("run.out", "a\0b"))

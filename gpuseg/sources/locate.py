@@ -127,7 +127,9 @@ def _listing(source: str, uri: str) -> tuple[Any, list[dict[str, Any]]]:
     except ImportError as error:
         raise ConfigError(f"sources.{source}.uri: {uri!r} needs {_missing_package(uri, error)}") from None
     except ValueError as error:
-        raise SchemaError(f"{source}: cannot open {uri!r}: {error}") from None
+        # Messages of other libraries may quote settings of the environment.
+        reason = str(error) if str(error).startswith("Protocol not known") else type(error).__name__
+        raise SchemaError(f"{source}: cannot open {uri!r}: {reason}") from None
     except Exception as error:
         if (outside := place_error(error, uri, source, found=False)) is not None:
             raise outside from None

@@ -212,3 +212,23 @@ def test_types_that_are_no_amounts(amounts, column):
 def test_the_row_counts_on_over_chunks(amounts):
     with pytest.raises(InvalidValueError, match="row 8, column 'amount'"):
         amounts(pa.array(["1"] * 7 + ["x"] + ["1"] * 3), chunk_rows=3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "17976931348623157" + "0" * 292,
+        "1" + "0" * 231,
+        "1" + "0" * 232,
+        "9" * 77,
+        "9" * 1000,
+        "-" + "9" * 5000,
+        "0." + "3" * 300,
+    ],
+    ids=lambda text: f"{len(text)} characters",
+)
+def test_more_digits_than_any_parser_holds_are_refused(amounts, text):
+    with pytest.raises(
+        InvalidValueError, match=r"row 2, column 'amount': .* more than 36 digits or more than 24 decimals"
+    ):
+        amounts(pa.array(["1.25", text]))

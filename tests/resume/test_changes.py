@@ -132,7 +132,7 @@ def test_a_scratch_file_that_goes_while_it_is_needed(sources, out, small, monkey
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Reducer, "_state", lose)
-        with pytest.raises(IntegrityError, match=r"part-00000\.000\.arrow: a scratch file is missing or damaged"):
+        with pytest.raises(IntegrityError, match=r"part-00000\.00.\.arrow: a scratch file is missing or damaged"):
             go_on(config(sources, out))
     assert go_on(config(sources, out)).version.name == "v0001"
 

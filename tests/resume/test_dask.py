@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import textwrap
@@ -333,3 +334,25 @@ def test_the_stage_that_had_no_memory_is_named(sources, out, monkeypatch):
     monkeypatch.setattr(pipeline.stages, "fit_model", short)
     with pytest.raises(EngineError, match="there is no memory to go on with fit: "):
         go_on(config(sources, out))
+
+
+@pytest.mark.slow
+def test_a_server_that_never_answers(capfd):
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(EngineError, match="no scheduler answers at"):
+        open_dask(DaskSection(address=f"tcp://127.0.0.1:{server.getsockname()[1]}", wait_seconds=1), CpuDevice())
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "text", ["", "garbage", "{}", "[1]", '{"address": 5}', '{"address": null}', '{"address": "nonsense"}']
+)
+def test_a_file_that_no_scheduler_wrote(tmp_path, text):
+    path = tmp_path / "scheduler.json"
+    path.write_text(text, "utf-8")
+    with pytest.raises(EngineError, match=r"scheduler\.json is no file that a scheduler wrote"):
+        open_dask(DaskSection(scheduler_file=str(path)), CpuDevice())
+
+
+def test_a_file_that_does_not_come(tmp_path):
+    with pytest.raises(EngineError, match=r"scheduler\.json did not appear within 1 seconds"):
+        open_dask(DaskSection(scheduler_file=str(tmp_path / "scheduler.json"), wait_seconds=1), CpuDevice())

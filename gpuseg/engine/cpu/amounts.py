@@ -12,6 +12,7 @@ from gpuseg.vocabulary import Column
 _EXACT = 2**53
 _FIGURES = "numbers or decimal text"
 _NUMBER = r"^[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{1,3})?$"
+_LONGEST = as_arrow(np.array([70], np.int32))[0]
 
 
 def minor_amounts(rows: Rows, scale: int) -> tuple[npt.NDArray[np.int64], int]:
@@ -136,6 +137,8 @@ def _decimal_text(rows: Rows, text: pa.Array, column: str, what: str) -> pa.Arra
     good = as_numpy(pc.match_substring_regex(text, _NUMBER))
     rows.refuse(~good, column, "not a finite decimal number such as 1234.50 (no thousands separators)")
     reason = f"{what} has more than 36 digits or more than 24 decimals"
+    # Beyond what 256 bits hold, Arrow's parser wraps around without a word.
+    rows.refuse(as_numpy(pc.greater(pc.utf8_length(text), _LONGEST)), column, reason)
     return rows.converted(column, text, lambda part: part.cast(pa.decimal256(60, 24)), reason)
 
 

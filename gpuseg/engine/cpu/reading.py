@@ -107,7 +107,9 @@ def _parquet_tables(plan: ReadPlan, file: str, physical: list[str]) -> Iterator[
         bytes_a_row = handle.seek(0, os.SEEK_END) / max(metadata.num_rows, 1)
         there = [name for name in physical if name in metadata.schema.to_arrow_schema().names]
         dictionary = [plan.columns["category"]] if "category" in plan.columns and plan.kind != "crm" else []
-        options = {"metadata": metadata, "read_dictionary": [name for name in dictionary if name in there]}
+        schema = metadata.schema.to_arrow_schema()
+        flat = [name for name in dictionary if name in there and not pa.types.is_nested(schema.field(name).type)]
+        options = {"metadata": metadata, "read_dictionary": flat}
         wanted = range(*(plan.row_groups or (0, metadata.num_row_groups)))
         at_once: list[tuple[list[int], dict[str, Any]]] = [(list(wanted), {})]
         for groups, fetching in fetch_plan(metadata, there, wanted) if is_remote(file) else at_once:

@@ -1,10 +1,12 @@
 """Opens the cluster that a configuration means: its own on this machine, or one that runs already."""
 
+import json
 import logging
 import os
 import shutil
 import signal
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -16,13 +18,13 @@ from typing import Any
 import dask
 from distributed import Client, LocalCluster
 
-from gpuseg.config_dask import DaskSection
+from gpuseg.config_dask import ADDRESS, DaskSection
 from gpuseg.engine.base import Device
 from gpuseg.engine.dask.executor import DaskExecutor
 from gpuseg.engine.held import let_go
 from gpuseg.errors import EngineError
 
-_LOOK_SECONDS = 0.2
+_LOOK_SECONDS, _SPARE_SECONDS = 0.2, 10.0
 _SETTINGS = {
     # A task is given up once so many workers died with it.
     "distributed.scheduler.allowed-failures": 3,
@@ -143,21 +145,59 @@ def _own_cluster(section: DaskSection, device: Device, scratch: str) -> Any:
 @contextmanager
 def _connected(section: DaskSection) -> Iterator[Client]:
     """A client of a running cluster, whose workers keep nothing afterwards."""
-    place = section.address or section.scheduler_file
-    where = {"address": section.address} if section.address else {"scheduler_file": section.scheduler_file}
-    if section.scheduler_file is not None:
-        _await_file(Path(section.scheduler_file), section.wait_seconds)
+    seconds = section.wait_seconds
+    address = section.address or _written_address(Path(section.scheduler_file or ""), seconds)
     try:
-        client = Client(**where, timeout=section.wait_seconds, set_as_default=False)
-    except (OSError, ValueError, TimeoutError) as error:
+        client = bounded(lambda: Client(address, timeout=seconds, set_as_default=False), seconds + _SPARE_SECONDS)
+    except (OSError, ValueError, TypeError, AssertionError, RuntimeError, ImportError, TimeoutError) as error:
+        place = section.scheduler_file or address
         raise EngineError(f"dask: no scheduler answers at {place} ({type(error).__name__})") from None
     try:
         yield client
     finally:
         # A client that lost its scheduler has lost what it speaks through, too: that is told already.
-        with suppress(OSError, RuntimeError, TimeoutError, KeyError, AttributeError):
-            client.run(let_go, on_error="ignore")
-        client.close()
+        for last in (lambda: client.run(let_go, on_error="ignore"), client.close):
+            with suppress(OSError, RuntimeError, TimeoutError, KeyError, AttributeError):
+                bounded(last, _SPARE_SECONDS)
+
+
+def bounded(function: Callable[[], Any], seconds: float) -> Any:
+    """The result of a function that may hang, which is then left behind in a thread that no exit waits for.
+
+    Raises
+    ------
+    TimeoutError
+        If it takes longer.
+    """
+    found: list[Any] = []
+    failed: list[BaseException] = []
+
+    def work() -> None:
+        try:
+            found.append(function())
+        except BaseException as error:  # noqa: BLE001 - raised again by who waits
+            failed.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if failed:
+        raise failed[0]
+    if not found:
+        raise TimeoutError
+    return found[0]
+
+
+def _written_address(path: Path, seconds: float) -> str:
+    """The address in a scheduler's file."""
+    _await_file(path, seconds)
+    try:
+        address = json.loads(path.read_text(encoding="utf-8"))["address"]
+    except (OSError, ValueError, TypeError, KeyError, IndexError, RecursionError):
+        address = None
+    if not isinstance(address, str) or not ADDRESS.fullmatch(address):
+        raise EngineError(f"dask: {path} is no file that a scheduler wrote")
+    return address
 
 
 def _await_file(path: Path, seconds: float) -> None:
