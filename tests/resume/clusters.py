@@ -77,6 +77,12 @@ def start(settings: dict[str, Any], folder: Path, *words: str) -> subprocess.Pop
     return subprocess.Popen(command, env=ENVIRONMENT, start_new_session=True, **pipes)
 
 
+def code_of(run: subprocess.Popen[str]) -> int:
+    """How a run ended."""
+    run.communicate(timeout=_DEADLINE_SECONDS)
+    return run.returncode
+
+
 def members(session: int) -> list[int]:
     """Living processes of a session."""
     found = []

@@ -22,12 +22,14 @@ from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.engine.dask.cluster import open_dask
 from gpuseg.errors import ConfigError, EngineError, InvalidValueError, WorkspaceError
 from tests.resume import worlds
-from tests.resume.clusters import ENVIRONMENT, PATHS, members, scheduler, start, until, worker
+from tests.resume.clusters import ENVIRONMENT, PATHS, code_of, members, scheduler, start, until, worker
 from tests.resume.worlds import config, crashing, go_on, litter, promised
 
 sys.path.append(PATHS[1])
 from dask_work import WaitForFile, Work
 
+# A warning that were an error would end a thread that watches workers.
+pytestmark = pytest.mark.filterwarnings("default")
 OWN = {"run": {"executor": "dask"}, "dask": {"workers": 2}}
 
 
@@ -80,7 +82,7 @@ def test_errors_of_the_work_are_the_callers(workers, action, error):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_workers_killed_at_random(sources, expected, out, tmp_path, seed):
     """Whoever works on the run is killed every now and then, in every stage."""
     random = np.random.default_rng(seed)
@@ -132,8 +134,11 @@ def until_dead_or(run, seconds):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("group", [False, True], ids=["alone", "group"])
-@pytest.mark.parametrize(("number", "code", "word"), [(2, 130, "interrupted"), (15, 143, "terminated")])
+@pytest.mark.parametrize(
+    ("number", "code", "word", "group"),
+    [(2, 130, "interrupted", True), (15, 143, "terminated", False), (15, 143, "terminated", True)],
+    ids=["Ctrl-C", "SIGTERM", "SIGTERM to all"],
+)
 def test_a_signal_ends_run_and_workers(sources, expected, out, tmp_path, number, code, word, group):
     settings = worlds.settings(sources, out, **OWN)
     run = start(settings, tmp_path)
@@ -144,7 +149,7 @@ def test_a_signal_ends_run_and_workers(sources, expected, out, tmp_path, number,
     assert err == f"gpuseg: error[{word}] {word}; what was committed is kept\n"
     until(lambda: members(run.pid) == [], "the workers' end")
     again = start(settings, tmp_path, "--resume")
-    assert again.wait(120) == 6
+    assert code_of(again) == 6
     assert promised(Path(out) / "v0001") == expected["kmeans"]
 
 
@@ -219,7 +224,7 @@ def test_the_scheduler_dies(sources, expected, out, tmp_path):
     assert len(err.splitlines()) == 1
     assert err.startswith("gpuseg: error[engine] dask: the cluster cannot be reached any more")
     again = start(worlds.settings(sources, out), tmp_path, "--resume")
-    assert again.wait(120) == 6
+    assert code_of(again) == 6
     assert promised(Path(out) / "v0001") == expected["kmeans"]
 
 
@@ -243,7 +248,7 @@ def test_a_worker_of_another_version(sources, out, tmp_path):
         _, path = stack.enter_context(scheduler(tmp_path))
         stack.enter_context(worker(path, PYTHONPATH=str(other.parent)))
         section = {"scheduler_file": str(path), "workers": 1, "wait_seconds": 60}
-        with pytest.raises(EngineError, match=r"worker tcp://\S+ cannot load gpuseg \S+ \(ModuleNotFoundError\)"):
+        with pytest.raises(EngineError, match=r"worker tcp://\S+ cannot load gpuseg \S+; install there what"):
             go_on(config(sources, out, run={"executor": "dask"}, dask=section))
 
 

@@ -1,6 +1,7 @@
 """A small run over several kinds of source, made so that every path of a large one is used, and ways to break it."""
 
 import json
+import shutil as shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module

@@ -120,8 +120,7 @@ class DaskExecutor:
         for worker, found in self._looks(folder).items():
             if isinstance(found, Exception):
                 raise EngineError(
-                    f"dask: worker {worker} cannot load gpuseg {__version__} ({type(found).__name__}); install there "
-                    "what this process has"
+                    f"dask: worker {worker} cannot load gpuseg {__version__}; install there what this process has"
                 )
             version, seen, _ = found
             if version != __version__:
@@ -149,4 +148,5 @@ class DaskExecutor:
             found: dict[str, Any] = self._client.run(looked, str(folder), on_error="return")
         except _GONE as error:
             raise unreachable(error) from None
-        return found
+        # Who died meanwhile, or is being replaced, gives no answer and is no reason to end.
+        return {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}
