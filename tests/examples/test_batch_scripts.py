@@ -117,7 +117,7 @@ def test_only_a_preempted_run_is_requeued(played, script, code, restarts, requeu
     assert ended == code
     assert ("scontrol requeue 17" in called) is requeued
     assert ("preempted" in told) is (code == 143)
-    assert sum(line.startswith("gpuseg run --resume") for line in called) == 1
+    assert sum(line.startswith("gpuseg -v run --resume") for line in called) == 1
 
 
 @pytest.mark.parametrize("script", SLURM, ids=lambda path: path.stem)

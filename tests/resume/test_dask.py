@@ -305,8 +305,8 @@ def test_without_dask(sources, out, monkeypatch):
 
 
 def test_a_scheduler_file_that_is_not_there(sources, out, tmp_path):
-    section = {"scheduler_file": str(tmp_path / "none.json")}
-    with pytest.raises(EngineError, match=r"none\.json does not exist; start `dask scheduler"):
+    section = {"scheduler_file": str(tmp_path / "none.json"), "wait_seconds": 1}
+    with pytest.raises(EngineError, match=r"none\.json did not appear within 1 seconds; start `dask scheduler"):
         go_on(config(sources, out, run={"executor": "dask"}, dask=section))
 
 

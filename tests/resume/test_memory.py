@@ -10,6 +10,7 @@ import pytest
 from gpuseg.engine.cpu.device import CpuDevice
 from gpuseg.engine.spill import Spill
 from gpuseg.errors import DeviceMemoryError
+from gpuseg.progress import Tracker
 from gpuseg.sources import reduce, scan
 from gpuseg.sources.reduce import Lot, Reducer, together
 from tests.resume.worlds import config, go_on, promised
@@ -52,10 +53,14 @@ def test_chunks_are_halved(sources, expected, out, monkeypatch, chunks, caplog, 
     asked = chunks(20, error)
     if stored:
         monkeypatch.setattr("gpuseg.engine.spill.HELD_BYTES", 0)
-    told, beat = [], scan.Pulse.beat
-    monkeypatch.setattr(
-        scan.Pulse, "beat", lambda self, n_rows, *more: (told.append(n_rows), beat(self, n_rows, *more))
-    )
+    told, original = [], Tracker.add
+
+    def add(self, n=1, *, rows=0, anew=True):
+        if self._step.name == "read":
+            told.append(rows)
+        original(self, n, rows=rows, anew=anew)
+
+    monkeypatch.setattr(Tracker, "add", add)
     with caplog.at_level(logging.WARNING):
         outcome = go_on(config(sources, out))
     equal_to(expected, promised(outcome.version.path))
