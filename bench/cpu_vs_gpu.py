@@ -6,23 +6,21 @@ used its columns are absent. `--small` takes a minute on a CPU.
 """
 
 import argparse
-import datetime as dt
 import json
-import shlex
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import script
 from gpu_cases import Case, hdbscan_case, kmeans_case, library_kmeans_case, scoring_case
 from gpu_runs import RunCase
 from gpu_table import markdown
-from measure import BenchmarkError, hardware, versions
+from measure import BenchmarkError, hardware
 
 from gpuseg.engine.hardware import Hardware, find_gpus
 
-HERE = Path(__file__).resolve().parent
 SMALL = {
     "rows": 100_000,
     "features": [16, 32],
@@ -36,7 +34,7 @@ SMALL = {
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure gpuseg's devices against each other.")
+    parser = script.parser("cpu_vs_gpu", "Measure gpuseg's devices against each other.")
     parser.add_argument("--devices", type=_words, help="such as cpu,gpu; default: both, or the cpu where it is alone")
     parser.add_argument("--cases", type=_words, default=["runs", "kmeans", "library", "scoring", "hdbscan"])
     parser.add_argument("--rows", type=int, default=10_000_000, help="rows of K-means and scoring")
@@ -50,8 +48,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=3, help="runs of each device; the median is told")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--small", action="store_true", help="sizes for a minute, in place of all those above")
-    parser.add_argument("--scratch", type=Path, help="folder for temporary files; default the system's")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "cpu_vs_gpu.json")
     options = parser.parse_args(arguments)
     if options.small:
         vars(options).update(SMALL)
@@ -123,21 +119,17 @@ def machine(found: Hardware) -> dict[str, Any]:
 def results_of(options: argparse.Namespace, found: Hardware, devices: Sequence[str]) -> dict[str, Any]:
     """What is known before the first case."""
     shown = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
-    given = sys.argv[1:]
-    words = [word for before, word in zip(("", *given), given, strict=False) if not {before, word} & _FOLDERS]
+    libraries = {library.package: library.version for library in found.libraries.values()}
+    told = script.circumstances()
     return {
-        "command": shlex.join(["python", "bench/cpu_vs_gpu.py", *words]),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        **told,
         "hardware": machine(found),
-        "versions": versions() | {library.package: library.version for library in found.libraries.values()},
+        "versions": told["versions"] | libraries,
         "parameters": shown,
         "devices": list(devices),
         "no_gpu_because": found.problem if "gpu" not in devices else None,
         "cases": [],
     }
-
-
-_FOLDERS = {"--scratch", "--out"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -152,7 +144,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="cpu-vs-gpu-", dir=options.scratch) as scratch:
         for name in options.cases:
             for case in CASES[name](options, Path(scratch)):
-                print(f"cpu_vs_gpu: {case.name} {case.told} …", file=sys.stderr, flush=True)
+                script.say("cpu_vs_gpu", f"{case.name} {case.told}")
                 results["cases"].append(_row(case, devices, options.repeats))
                 _write(results, options.out)
     print(markdown(results))

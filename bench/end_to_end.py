@@ -8,35 +8,25 @@ they computed the same features, prints what each cost and writes `bench/results
 import argparse
 import datetime as dt
 import json
-import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from measure import BenchmarkError, Measured, hardware, run_measured, versions
+import script
+from measure import BenchmarkError, Measured
+from runs import AS_OF, TIMEZONE, TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, read_through
 from summary import side_by_side, summarise
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
 
 HERE = Path(__file__).resolve().parent
-TINY_PROFILES = 2_000
-TINY_EVENTS = 20_000
-# Kernels are compiled anew for arrays of another kind: with one chunk a bucket's rows come straight from a file, with
-# several they are copied together. More than one bucket, so that rows are split into buckets at all.
-TINY_RUNS = ({"buckets": 4}, {"buckets": 4, "chunk_rows": 2_048})
-COLUMNS = {
-    "profile_id": "customer_id",
-    "at": "ordered_at",
-    "amount": "line_amount",
-    "order_id": "order_number",
-    "category": "department",
-}
+say = partial(script.say, "end_to_end")
 
 
-class Bench:
+class Bench(Runs):
     """The runs of one benchmark.
 
     Parameters
@@ -48,8 +38,8 @@ class Bench:
     """
 
     def __init__(self, options: argparse.Namespace, scratch: Path) -> None:
+        super().__init__(scratch)
         self.options = options
-        self.scratch = scratch
         self.data = options.data or scratch / "data"
 
     def prepare(self) -> None:
@@ -59,10 +49,7 @@ class Bench:
         files = sorted(self.data.glob("purchases-*.parquet"))
         if not files:
             raise BenchmarkError(f"{self.data}: no purchases-*.parquet")
-        for file in files:
-            with file.open("rb") as handle:
-                while handle.read(1 << 24):
-                    pass
+        read_through(files)
 
     def warm_up(self) -> dict[str, float]:
         """Compile gpuseg's kernels by tiny runs; what they take longer than when repeated is compilation."""
@@ -87,11 +74,9 @@ class Bench:
         BenchmarkError
             If one of these runs compiled a kernel, so that its time is not that of the work.
         """
-        compiled = self._kernels()
+        compiled = self.kernels()
         runs = [self.repeat() for _ in range(self.options.repeats)]
-        late = sorted(self._kernels() - compiled)
-        if late:
-            raise BenchmarkError(f"a measured run compiled {', '.join(late)}; add a run that does to TINY_RUNS")
+        self.check_kernels(compiled)
         return runs
 
     def repeat(self) -> dict[str, Any]:
@@ -121,13 +106,10 @@ class Bench:
         self, name: str, until: str, *, data: Path | None = None, settings: Mapping[str, int] | None = None
     ) -> tuple[Measured, dict[str, Any]]:
         """Run gpuseg into the folder `name`, and read what it says about the run."""
-        config, out = self.scratch / f"{name}.yaml", self.scratch / f"{name}.json"
-        shutil.rmtree(self.scratch / name, ignore_errors=True)
-        # JSON is YAML.
-        config.write_text(json.dumps(self._config(name, data or self.data, settings or {})), encoding="utf-8")
-        command = [str(HERE / "worker.py"), "pipeline", "--config", str(config), "--until", until, "--out", str(out)]
-        measured = self._run(command)
-        return measured, json.loads(out.read_text(encoding="utf-8"))
+        options = self.options
+        run = {"as_of": options.as_of.isoformat(), "timezone": options.timezone}
+        run |= {"seed": options.seed, "engine": options.engine, **(settings or {})}
+        return self.pipeline(name, data or self.data, until=until, segments=options.segments, run=run)
 
     def compare(self) -> dict[str, float]:
         """Check the features of the last run against the naive ones."""
@@ -139,66 +121,24 @@ class Bench:
         as_of, timezone = self.options.as_of.isoformat(), self.options.timezone
         return compare_results(self.data, Path(version), as_of=as_of, timezone=timezone)
 
-    def _config(self, name: str, data: Path, settings: Mapping[str, int]) -> dict[str, Any]:
-        options = self.options
-        return {
-            "run": {
-                "out": str(self.scratch / name),
-                "as_of": options.as_of.isoformat(),
-                "timezone": options.timezone,
-                "seed": options.seed,
-                "engine": options.engine,
-                **settings,
-            },
-            "sources": [
-                {
-                    "name": "purchases",
-                    "kind": "purchases",
-                    "uri": str(data.resolve() / "purchases-*.parquet"),
-                    "timezone": "UTC",
-                    "columns": COLUMNS,
-                }
-            ],
-            "features": {"families": ["rfm", "tempo", "interests"]},
-            "cluster": {"segments": options.segments},
-        }
-
     def _make_data(self, folder: Path, n_profiles: int, n_events: int) -> None:
         say(f"making {n_events} purchases of {n_profiles} profiles")
-        command = [str(HERE / "worker.py"), "data", "--profiles", str(n_profiles), "--events", str(n_events)]
-        command += ["--seed", str(self.options.seed), "--as-of", self.options.as_of.isoformat()]
-        self._run([*command, "--out", str(folder)])
-
-    def _run(self, command: Sequence[str]) -> Measured:
-        kernels = {"NUMBA_CACHE_DIR": str(self.scratch / "kernels")}
-        return run_measured([sys.executable, *command], log=self.scratch / "log.txt", environment=kernels)
-
-    def _kernels(self) -> set[str]:
-        """Names of the compiled kernels, one a signature."""
-        return {path.name for path in (self.scratch / "kernels").rglob("*.nbc")}
-
-
-def _without_folders(words: Sequence[str]) -> list[str]:
-    """A command line without the options that name folders."""
-    options = ("--scratch", "--out", "--data")
-    return [word for before, word in zip(("", *words), words, strict=False) if not {before, word} & set(options)]
+        self.make_data(folder, n_profiles, n_events, seed=self.options.seed, as_of=self.options.as_of.isoformat())
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure gpuseg against pandas and scikit-learn.")
+    parser = script.parser("end_to_end", "Measure gpuseg against pandas and scikit-learn.")
     parser.add_argument("--profiles", type=int, default=2_000_000)
     parser.add_argument("--events", type=int, default=20_000_000)
     parser.add_argument("--segments", type=int, default=8, help="number of segments on both sides")
     parser.add_argument("--repeats", type=int, default=3, help="runs of each side, by turns")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--as-of", type=dt.date.fromisoformat, default="2026-01-01", help="exclusive end of the window")
-    parser.add_argument("--timezone", default="America/New_York", help="zone in which days are counted")
+    parser.add_argument("--as-of", type=dt.date.fromisoformat, default=AS_OF, help="exclusive end of the window")
+    parser.add_argument("--timezone", default=TIMEZONE, help="zone in which days are counted")
     parser.add_argument("--engine", default="cpu", choices=("auto", "cpu", "gpu"), help="what gpuseg runs on")
     parser.add_argument(
         "--data", type=Path, help="folder with purchases-*.parquet of gpuseg.synth, instead of new data"
     )
-    parser.add_argument("--scratch", type=Path, help="folder for temporary files; default the system's")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "end_to_end.json")
     options = parser.parse_args(arguments)
     if options.repeats < 1:
         parser.error("--repeats must be at least 1")
@@ -213,10 +153,7 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
     runs = bench.repeats()
     compared = bench.compare()
     return {
-        "command": shlex.join(["python", *_without_folders(sys.argv)]),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "versions": versions(),
+        **script.circumstances(),
         "parameters": parameters(options),
         "compared": compared,
         "compile": compiled,
@@ -235,21 +172,10 @@ def parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    with tempfile.TemporaryDirectory(prefix="end-to-end-", dir=options.scratch) as scratch:
-        try:
-            results = measured_results(options, Path(scratch))
-        except BenchmarkError as error:
-            print(f"end_to_end: error: {error}", file=sys.stderr)
-            return 1
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(side_by_side(results))
+    if not script.measured("end_to_end", options, partial(measured_results, options)):
+        return 1
+    print(side_by_side(json.loads(options.out.read_text(encoding="utf-8"))))
     return 0
-
-
-def say(what: str) -> None:
-    """Tell which step begins, on stderr."""
-    print(f"end_to_end: {what} …", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

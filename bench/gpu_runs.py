@@ -1,25 +1,20 @@
 """What `cpu_vs_gpu.py` does with whole runs: a process of its own for each, and equal features and segments."""
 
-import json
-import shutil
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 import numpy as np
-from end_to_end import COLUMNS
 from gpu_cases import Case, Found, MismatchError
-from measure import run_measured
+from runs import TINY_EVENTS, TINY_PROFILES, Runs
 
-HERE = Path(__file__).resolve().parent
-TINY_PROFILES, TINY_EVENTS = 2_000, 20_000
+SEGMENTS = 8
 LEAST_EQUAL_SHARE = 0.999
 FEATURE_STAGES = ("validate", "features")
 
 
-class RunCase:
+class RunCase(Runs):
     """Runs over synthetic purchases, from Parquet files to assignments.
 
     Parameters
@@ -30,11 +25,12 @@ class RunCase:
     """
 
     def __init__(self, n_profiles: int, n_events: int, *, seed: int, scratch: Path) -> None:
-        self.n_profiles, self.n_events, self.seed, self.scratch = n_profiles, n_events, seed, scratch
+        super().__init__(scratch)
+        self.n_profiles, self.n_events, self.seed = n_profiles, n_events, seed
 
     def case(self) -> Case:
         """As a case; its seconds are `features` (from files to features), each stage, and the whole process."""
-        parameters = {"profiles": self.n_profiles, "events": self.n_events, "segments": 8}
+        parameters = {"profiles": self.n_profiles, "events": self.n_events, "segments": SEGMENTS}
         return Case("run", parameters, self.run, compare_versions)
 
     def run(self, device: str, repeats: int) -> Found:
@@ -48,39 +44,18 @@ class RunCase:
         return Found(Path(runs[-1]["version"]), seconds, {"peak_host_bytes": max(run["peak_bytes"] for run in runs)})
 
     def _data(self, name: str, n_profiles: int, n_events: int) -> None:
-        if (self.scratch / name).exists():
-            return
-        command = [str(HERE / "worker.py"), "data", "--profiles", str(n_profiles), "--events", str(n_events)]
-        command += ["--seed", str(self.seed), "--as-of", "2026-01-01", "--out", str(self.scratch / name)]
-        self._process(command)
+        if not (self.scratch / name).exists():
+            self.make_data(self.scratch / name, n_profiles, n_events, seed=self.seed)
 
     def _pipeline(self, device: str, data: str) -> dict[str, Any]:
-        out, config = self.scratch / f"run-{device}-{data}", self.scratch / f"{device}.yaml"
-        shutil.rmtree(out, ignore_errors=True)
-        # JSON is YAML.
-        config.write_text(json.dumps(self._config(device, out, self.scratch / data)), encoding="utf-8")
-        told = self.scratch / f"{device}.json"
-        measured = self._process(
-            [str(HERE / "worker.py"), "pipeline", "--config", str(config), "--until", "assign", "--out", str(told)]
+        run = {"engine": device}
+        measured, found = self.pipeline(
+            f"run-{device}-{data}", self.scratch / data, until="assign", segments=SEGMENTS, run=run
         )
-        found: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
         stages = {f"stage {name}": seconds for name, seconds in found["stage_seconds"].items()}
         to_features = sum(found["stage_seconds"][name] for name in FEATURE_STAGES)
         seconds = {"whole process": measured.wall_seconds, "files to features": to_features, **stages}
         return {"version": found["version"], "seconds": seconds, "peak_bytes": measured.peak_bytes}
-
-    def _config(self, device: str, out: Path, data: Path) -> dict[str, Any]:
-        source = {"name": "purchases", "kind": "purchases", "timezone": "UTC", "columns": COLUMNS}
-        return {
-            "run": {"out": str(out), "as_of": "2026-01-01", "timezone": "America/New_York", "engine": device},
-            "sources": [source | {"uri": str(data.resolve() / "purchases-*.parquet")}],
-            "features": {"families": ["rfm", "tempo", "interests"]},
-            "cluster": {"segments": 8},
-        }
-
-    def _process(self, command: list[str]) -> Any:
-        kernels = {"NUMBA_CACHE_DIR": str(self.scratch / "kernels")}
-        return run_measured([sys.executable, *command], log=self.scratch / "log.txt", environment=kernels)
 
 
 def compare_versions(left: Path, right: Path) -> dict[str, Any]:

@@ -6,27 +6,27 @@ cost and writes `bench/results/kmeans.json`. Smaller: `python bench/kmeans.py --
 """
 
 import argparse
-import datetime as dt
 import importlib.metadata
 import importlib.util
 import json
 import os
-import shlex
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import script
 from kmeans_table import OWN, markdown, summarise
 from kmeans_worker import SIDES
-from measure import BenchmarkError, CommandFailedError, hardware, versions
+from measure import BenchmarkError, CommandFailedError
 
 HERE = Path(__file__).resolve().parent
 OBJECTIVE_TOLERANCE = 1e-5
 _REFERENCE = "scikit-learn"
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+say = partial(script.say, "kmeans")
 
 
 class ObjectiveError(BenchmarkError):
@@ -116,7 +116,7 @@ class Bench:
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure K-means of gpuseg against other libraries.")
+    parser = script.parser("kmeans", "Measure K-means of gpuseg against other libraries.")
     parser.add_argument("--rows", type=_whole, nargs="+", default=[2_000_000, 8_000_000])
     parser.add_argument("--features", type=_whole, nargs="+", default=[8, 16, 32])
     parser.add_argument("--centers", type=_whole, nargs="+", default=[8, 32, 128])
@@ -124,8 +124,6 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=_whole, default=3, help="runs of each side, by turns")
     parser.add_argument("--threads", type=_whole, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--scratch", type=Path, help="folder for temporary files; default the system's")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "kmeans.json")
     return parser.parse_args(arguments)
 
 
@@ -140,11 +138,9 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
     """Run everything, compare, and put the figures together."""
     bench = Bench(options, scratch)
     cases = bench.cases()
-    return {
-        "command": shlex.join(["python", *_without_folders(sys.argv)]),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "versions": versions() | {name: importlib.metadata.version(name) for name in bench.distributions},
+    found = script.circumstances()
+    found["versions"] |= {name: importlib.metadata.version(name) for name in bench.distributions}
+    return found | {
         "parameters": {name: value for name, value in vars(options).items() if not isinstance(value, Path | None)},
         "absent": [side for side in SIDES if side not in bench.sides],
         "objective_tolerance": OBJECTIVE_TOLERANCE,
@@ -152,29 +148,12 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
     }
 
 
-def _without_folders(words: Sequence[str]) -> list[str]:
-    """A command line without the options that name folders."""
-    options = ("--scratch", "--out")
-    return [word for before, word in zip(("", *words), words, strict=False) if not {before, word} & set(options)]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    with tempfile.TemporaryDirectory(prefix="kmeans-", dir=options.scratch) as scratch:
-        try:
-            results = measured_results(options, Path(scratch))
-        except BenchmarkError as error:
-            print(f"kmeans: error: {error}", file=sys.stderr)
-            return 1
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-    print(markdown(results))
+    if not script.measured("kmeans", options, partial(measured_results, options)):
+        return 1
+    print(markdown(json.loads(options.out.read_text(encoding="utf-8"))))
     return 0
-
-
-def say(what: str) -> None:
-    """Tell which step begins, on stderr."""
-    print(f"kmeans: {what} …", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

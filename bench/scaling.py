@@ -7,31 +7,30 @@ writes `bench/results/scaling.json` and the table in `docs/scaling.md`. Other si
 """
 
 import argparse
-import datetime as dt
 import hashlib
 import json
-import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from end_to_end import COLUMNS, TINY_EVENTS, TINY_PROFILES, TINY_RUNS
-from measure import BenchmarkError, Measured, hardware, run_measured, versions
+import script
+from measure import BenchmarkError, Measured
+from runs import TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, read_through
 from scaling_table import judged, markdown, replaced_table
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
 
-HERE = Path(__file__).resolve().parent
-DOCS = HERE.parent / "docs" / "scaling.md"
+DOCS = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
 EVENTS_PER_PROFILE = 10
 _FOLDERS = ("state", "features", "model", "assignments")
 _FILES = ("segments.json", "explanations.json")
+say = partial(script.say, "scaling")
 
 
-class Scaling:
+class Scaling(Runs):
     """The runs of one benchmark.
 
     Parameters
@@ -43,8 +42,8 @@ class Scaling:
     """
 
     def __init__(self, options: argparse.Namespace, scratch: Path) -> None:
+        super().__init__(scratch)
         self.options = options
-        self.scratch = scratch
         workers = options.workers
         self.executors: dict[str, dict[str, Any]] = {
             "local": {"run": {"executor": "local"}},
@@ -67,11 +66,9 @@ class Scaling:
         BenchmarkError
             If the executors wrote different bytes, or a run compiled a kernel.
         """
-        compiled = self._kernels()
+        compiled = self.kernels()
         found = [line for size in self.options.sizes for line in self._of_size(int(size * 1e6))]
-        late = sorted(self._kernels() - compiled)
-        if late:
-            raise BenchmarkError(f"a measured run compiled {', '.join(late)}; add a run that does to TINY_RUNS")
+        self.check_kernels(compiled)
         return found
 
     def _of_size(self, n_events: int) -> list[dict[str, Any]]:
@@ -105,52 +102,20 @@ class Scaling:
 
     def _pipeline(self, name: str, sections: Mapping[str, Any]) -> tuple[Measured, dict[str, Any]]:
         """Run gpuseg into the folder `name`, and read what it says about the run."""
-        config, out = self.scratch / f"{name}.yaml", self.scratch / f"{name}.json"
-        shutil.rmtree(self.scratch / name, ignore_errors=True)
-        # JSON is YAML.
-        config.write_text(json.dumps(self._config(name, sections)), encoding="utf-8")
-        command = [str(HERE / "worker.py"), "pipeline", "--config", str(config), "--until", "report", "--out", str(out)]
-        measured = self._run(command)
-        told = json.loads(out.read_text(encoding="utf-8"))
+        run = {"engine": self.options.engine, **sections["run"]}
+        given = {"until": "report", "segments": self.options.segments, **sections, "run": run}
+        measured, told = self.pipeline(name, self.scratch / "data", **given)
         manifest = json.loads((Path(told["version"]) / "manifest.json").read_text(encoding="utf-8"))
         quality = json.loads((Path(told["version"]) / "quality.json").read_text(encoding="utf-8"))
         return measured, told | {"n_buckets": manifest["n_buckets"], "n_profiles": quality["n_profiles"]}
 
-    def _config(self, name: str, sections: Mapping[str, Any]) -> dict[str, Any]:
-        options = self.options
-        run = {
-            "out": str(self.scratch / name),
-            "as_of": "2026-01-01",
-            "timezone": "America/New_York",
-            "engine": options.engine,
-        }
-        source = {"name": "purchases", "kind": "purchases", "uri": str(self.scratch / "data" / "purchases-*.parquet")}
-        return {
-            **sections,
-            "run": run | sections["run"],
-            "sources": [source | {"timezone": "UTC", "columns": COLUMNS}],
-            "features": {"families": ["rfm", "tempo", "interests"]},
-            "cluster": {"segments": options.segments},
-        }
-
     def _make_data(self, n_events: int, n_profiles: int) -> int:
         """Write purchases, read them once so that they lie in the page cache, and give their stored size."""
         say(f"making {n_events:,} purchases of {n_profiles:,} profiles")
-        command = [str(HERE / "worker.py"), "data", "--profiles", str(n_profiles), "--events", str(n_events)]
-        self._run([*command, "--seed", "0", "--as-of", "2026-01-01", "--out", str(self.scratch / "data")])
+        self.make_data(self.scratch / "data", n_profiles, n_events)
         files = sorted((self.scratch / "data").glob("purchases-*.parquet"))
-        for file in files:
-            with file.open("rb") as handle:
-                while handle.read(1 << 24):
-                    pass
+        read_through(files)
         return sum(file.stat().st_size for file in files)
-
-    def _run(self, command: Sequence[str]) -> Measured:
-        kernels = {"NUMBA_CACHE_DIR": str(self.scratch / "kernels")}
-        return run_measured([sys.executable, *command], log=self.scratch / "log.txt", environment=kernels)
-
-    def _kernels(self) -> set[str]:
-        return {path.name for path in (self.scratch / "kernels").rglob("*.nbc")}
 
     def _clear(self) -> None:
         for name in ("data", "tiny", *self.executors):
@@ -187,15 +152,13 @@ def _per_million(seconds: float, n_profiles: int) -> float:
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description="Measure what gpuseg costs as the data grows.")
+    parser = script.parser("scaling", "Measure what gpuseg costs as the data grows.")
     parser.add_argument("--sizes", type=_sizes, default="5,20,80", help="millions of events, with commas between")
     parser.add_argument("--workers", type=int, default=2, help="workers of the dask cluster")
     parser.add_argument("--segments", type=int, default=8)
     parser.add_argument("--most-time", type=float, default=1.2, help="time a profile of the largest over the smallest")
     parser.add_argument("--most-memory", type=float, default=1.2, help="largest peak over the smallest")
     parser.add_argument("--engine", default="cpu", choices=("auto", "cpu", "gpu"))
-    parser.add_argument("--scratch", type=Path, help="folder for temporary files; default the system's")
-    parser.add_argument("--out", type=Path, default=HERE / "results" / "scaling.json")
     parser.add_argument("--docs", type=Path, default=DOCS, help="page whose table is written anew")
     parser.add_argument("--table", action="store_true", help="measure nothing; write the table of --out")
     options = parser.parse_args(arguments)
@@ -217,43 +180,22 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
     bench.warm_up()
     lines = bench.lines()
     return {
-        "command": shlex.join(["python", *_without_paths(sys.argv)]),
-        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
-        "hardware": hardware(),
-        "versions": versions(),
+        **script.circumstances(),
         "lines": lines,
         "judgements": judged(lines, most_time=options.most_time, most_memory=options.most_memory),
     }
 
 
-def _without_paths(words: Sequence[str]) -> list[str]:
-    """A command line without the options that name files and folders of a machine."""
-    options = ("--scratch", "--out", "--docs")
-    return [word for before, word in zip(("", *words), words, strict=False) if not {before, word} & set(options)]
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    if not options.table:
-        with tempfile.TemporaryDirectory(prefix="scaling-", dir=options.scratch) as scratch:
-            try:
-                results = measured_results(options, Path(scratch))
-            except BenchmarkError as error:
-                print(f"scaling: error: {error}", file=sys.stderr)
-                return 1
-        options.out.parent.mkdir(parents=True, exist_ok=True)
-        options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    if not options.table and not script.measured("scaling", options, partial(measured_results, options)):
+        return 1
     table = markdown(json.loads(options.out.read_text(encoding="utf-8")))
     if options.docs.exists():
         page = options.docs.read_text(encoding="utf-8")
         options.docs.write_text(replaced_table(page, table), encoding="utf-8")
     print(table)
     return 0
-
-
-def say(what: str) -> None:
-    """Tell which step begins, on stderr."""
-    print(f"scaling: {what} …", file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

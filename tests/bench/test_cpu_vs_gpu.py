@@ -19,7 +19,7 @@ def bench(load, monkeypatch):
         worker.main(command[1:])
         return measure.Measured(3.0, 1.0, 2.0, 1 << 30, 1 << 29)
 
-    monkeypatch.setattr(runs.RunCase, "_process", process)
+    monkeypatch.setattr(runs.RunCase, "_run", process)
     monkeypatch.setattr(runs, "TINY_PROFILES", 50)
     monkeypatch.setattr(runs, "TINY_EVENTS", 500)
     return module

@@ -1,0 +1,54 @@
+"""What the scripts that measure share: options, a scratch folder, and how results are put down. Linux only."""
+
+import argparse
+import datetime as dt
+import json
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from measure import BenchmarkError, hardware, versions
+
+RESULTS = Path(__file__).resolve().parent / "results"
+_PATHS = {"--scratch", "--out", "--data", "--docs"}
+
+
+def parser(name: str, description: str) -> argparse.ArgumentParser:
+    """A parser with the options that every script has."""
+    made = argparse.ArgumentParser(description=description)
+    made.add_argument("--scratch", type=Path, help="folder for temporary files; default the system's")
+    made.add_argument("--out", type=Path, default=RESULTS / f"{name}.json")
+    return made
+
+
+def circumstances() -> dict[str, Any]:
+    """The command without the paths of this machine, when, where and with what it runs."""
+    pairs = zip(("", *sys.argv[1:]), sys.argv[1:], strict=False)
+    words = [word for before, word in pairs if before not in _PATHS and word.partition("=")[0] not in _PATHS]
+    return {
+        "command": shlex.join(["python", f"bench/{Path(sys.argv[0]).name}", *words]),
+        "date": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "hardware": hardware(),
+        "versions": versions(),
+    }
+
+
+def measured(name: str, options: argparse.Namespace, measure: Callable[[Path], dict[str, Any]]) -> bool:
+    """Write what `measure` gives for an empty folder to `options.out`; False, and a line on stderr, where it cannot."""
+    with tempfile.TemporaryDirectory(prefix=f"{name}-".replace("_", "-"), dir=options.scratch) as scratch:
+        try:
+            results = measure(Path(scratch))
+        except BenchmarkError as error:
+            print(f"{name}: error: {error}", file=sys.stderr)
+            return False
+    options.out.parent.mkdir(parents=True, exist_ok=True)
+    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+    return True
+
+
+def say(name: str, what: str) -> None:
+    """Tell which step begins, on stderr."""
+    print(f"{name}: {what} …", file=sys.stderr, flush=True)
