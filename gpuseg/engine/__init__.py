@@ -92,10 +92,13 @@ def open_engine(
 
 
 def _dask_executor(section: DaskSection, device: Device) -> Executor:
-    try:
-        from gpuseg.engine.dask.cluster import open_dask
-    except ImportError as error:
-        raise ConfigError(f"run.executor: dask needs {error.name}; pip install 'gpuseg[dask]'") from None
+    from gpuseg.engine.dask.settings import told_settings
+
+    with told_settings():
+        try:
+            from gpuseg.engine.dask.cluster import open_dask
+        except ImportError as error:
+            raise ConfigError(f"run.executor: dask needs {error.name}; pip install 'gpuseg[dask]'") from None
     return open_dask(section, device)
 
 

@@ -3,9 +3,7 @@
 import json
 import logging
 import os
-import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -21,10 +19,14 @@ from distributed import Client, LocalCluster
 from gpuseg.config_dask import ADDRESS, DaskSection
 from gpuseg.engine.base import Device
 from gpuseg.engine.dask.executor import DaskExecutor
+from gpuseg.engine.dask.scratch import own_scratch
+from gpuseg.engine.dask.settings import not_started, told_settings
 from gpuseg.engine.held import let_go
 from gpuseg.errors import EngineError
 
 _LOOK_SECONDS, _SPARE_SECONDS = 0.2, 10.0
+_NOT_STARTED = (OSError, RuntimeError, TimeoutError, ValueError, TypeError, KeyError, AttributeError, ImportError)
+_ENCRYPTION = "distributed.comm.require-encryption"
 _SETTINGS = {
     # A task is given up once so many workers died with it.
     "distributed.scheduler.allowed-failures": 3,
@@ -45,13 +47,15 @@ def open_dask(section: DaskSection, device: Device) -> DaskExecutor:
 
     Raises
     ------
+    ConfigError
+        If a setting of dask itself cannot be used.
     EngineError
         If the cluster cannot be reached, or no worker comes in time.
     """
     if getattr(current_process(), "_inheriting", False):
         # A worker that starts imports the script of its parent, and without a guard would run it.
         raise SystemExit(0)
-    with ExitStack() as opened:
+    with told_settings(), ExitStack() as opened:
         opened.enter_context(_quiet())
         opened.enter_context(dask.config.set(_SETTINGS))
         if section.address is None and section.scheduler_file is None:
@@ -72,32 +76,26 @@ def _quiet() -> Iterator[None]:
     try:
         yield
     finally:
+        # What tidies up at the very end would say of a scratch folder that it is gone already.
         for name, level in before.items():
-            logging.getLogger(name).setLevel(level)
+            if name != "distributed.diskutils":
+                logging.getLogger(name).setLevel(level)
 
 
 @contextmanager
 def _started(section: DaskSection, device: Device) -> Iterator[Client]:
     """A cluster on this machine, which ends with its client."""
-    try:
-        scratch = tempfile.mkdtemp(prefix="gpuseg-dask-")
-    except OSError as error:
-        raise EngineError(f"dask: no scratch folder can be made in {tempfile.gettempdir()}: {error.strerror}") from None
-    try:
+    # The scheduler's scratch lies where dask's own setting says, the workers' where their cluster does.
+    with own_scratch() as scratch, dask.config.set({"temporary-directory": scratch}):
         try:
             cluster = _undisturbed(lambda: _own_cluster(section, device, scratch))
-        except (OSError, RuntimeError, TimeoutError) as error:
-            raise EngineError(
-                f"dask: no workers could be started ({type(error).__name__}); a script must call gpuseg under "
-                "`if __name__ == '__main__':`, for every worker imports it"
-            ) from None
+        except _NOT_STARTED as error:
+            raise not_started(error, encrypted=bool(dask.config.get(_ENCRYPTION, default=None))) from None
         try:
             with Client(cluster, set_as_default=False) as client:
                 yield client
         finally:
             cluster.close()
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _undisturbed(start: Callable[[], Any]) -> Any:
