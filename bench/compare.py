@@ -37,8 +37,13 @@ def compare_results(data: Path, version: Path, *, as_of: str, timezone: str) -> 
         See `compare_tables`.
     """
     theirs = naive.features(data, as_of=as_of, timezone=timezone)
-    ours = pd.read_parquet(sorted((version / "features").glob("*.parquet"))).set_index("profile_id")
-    return compare_tables(theirs, ours)
+    return compare_tables(theirs, read_features(version / "features"))
+
+
+def read_features(path: Path) -> pd.DataFrame:
+    """A table of features by profile, from a Parquet file or all of a folder."""
+    files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    return pd.read_parquet(files).set_index("profile_id")
 
 
 def compare_tables(naive_table: pd.DataFrame, gpuseg_table: pd.DataFrame) -> dict[str, float]:

@@ -11,12 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.cluster import KMeans
-from sklearn.preprocessing import StandardScaler
+from figures import AMOUNT_SCALE, named_of, spans
 
-AMOUNT_SCALE = 10_000
-WINDOWS_DAYS = (30, 90, 365)
-N_CATEGORIES = 20
 COLUMNS = {
     "customer_id": "profile_id",
     "ordered_at": "at",
@@ -29,6 +25,11 @@ COLUMNS = {
 def read_lines(data: Path, *, as_of: str, timezone: str) -> pd.DataFrame:
     """Read the purchases before `as_of`, one row a line, with `age_days` (1: the day before `as_of`)."""
     lines = pd.read_parquet(sorted(data.glob("purchases-*.parquet")), columns=list(COLUMNS)).rename(columns=COLUMNS)
+    return aged(lines, as_of=as_of, timezone=timezone)
+
+
+def aged(lines: pd.DataFrame, *, as_of: str, timezone: str) -> pd.DataFrame:
+    """Lines before `as_of`, with their age and their amount as an integer."""
     at = lines["at"].dt.tz_localize("UTC").dt.tz_convert(timezone).dt.tz_localize(None)
     lines["age_days"] = (pd.Timestamp(as_of) - at.dt.normalize()).dt.days
     lines["amount_minor"] = (lines["amount"] * AMOUNT_SCALE).round().astype("int64")
@@ -53,7 +54,18 @@ def features(data: Path, *, as_of: str, timezone: str) -> pd.DataFrame:
     DataFrame, indexed by `profile_id`
     """
     lines = read_lines(data, as_of=as_of, timezone=timezone)
-    return pd.concat([rfm(lines), tempo(lines), interests(lines)], axis=1)
+    return features_of(lines, largest(lines["category"].value_counts()))
+
+
+def features_of(lines: pd.DataFrame, categories: Sequence[str]) -> pd.DataFrame:
+    """Features of every profile with a line."""
+    return pd.concat([rfm(lines), tempo(lines), interests(lines, categories)], axis=1)
+
+
+def largest(counts: pd.Series) -> list[str]:
+    """The categories with most lines, of a table of their sizes by name."""
+    # Sorted by name first, so that of two equally large categories the first by name is taken.
+    return named_of(counts.sort_index().sort_values(ascending=False, kind="stable").index)
 
 
 def rfm(lines: pd.DataFrame) -> pd.DataFrame:
@@ -85,22 +97,14 @@ def tempo(lines: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def interests(lines: pd.DataFrame) -> pd.DataFrame:
-    """Share of lines in each of the largest categories, and in all others together."""
+def interests(lines: pd.DataFrame, named: Sequence[str]) -> pd.DataFrame:
+    """Share of lines in each of some categories, and in all others together."""
     n_lines = lines.groupby("profile_id").size()
-    # Sorted by name first, so that of two equally large categories the first by name is taken.
-    largest = lines["category"].value_counts().sort_index().sort_values(ascending=False, kind="stable")
-    named = [category for category in largest.index[:N_CATEGORIES] if category != "other"]
     counts = lines.groupby(["profile_id", "category"], observed=True).size().unstack(fill_value=0)
     counts = counts.reindex(index=n_lines.index, columns=named, fill_value=0)
     table = counts.div(n_lines, axis=0).add_prefix("share_")
     table["share_other"] = (n_lines - counts.sum(axis=1)) / n_lines
     return table
-
-
-def spans() -> dict[str, int | None]:
-    """Column suffix and length of the lifetime and of every window."""
-    return {"": None} | {f"_{days}d": days for days in WINDOWS_DAYS}
 
 
 def within(rows: pd.DataFrame, window: int | None) -> pd.DataFrame:
@@ -110,6 +114,9 @@ def within(rows: pd.DataFrame, window: int | None) -> pd.DataFrame:
 
 def segments(table: pd.DataFrame, *, n_segments: int, seed: int) -> np.ndarray:
     """Cluster the profiles: fill gaps with the median, take the logarithm of skewed columns, scale, K-means."""
+    from sklearn.cluster import KMeans
+    from sklearn.preprocessing import StandardScaler
+
     numbers = table.drop(columns=[name for name in table if name.startswith("amount_minor")])
     numbers = numbers.fillna(numbers.median())
     skewed = numbers.columns[numbers.skew() > 1]
