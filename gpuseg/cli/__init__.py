@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
     """
     words = console.take_global_flags(list(sys.argv[1:] if arguments is None else arguments))
     try:
-        with heeded():
+        with heeded(), console.logged():
             return _run(words)
     except GpusegError as error:
         if console.settings.debug:

@@ -1,6 +1,7 @@
 """What the command line shows: results on stdout, progress and errors on stderr."""
 
 import json
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -47,6 +48,22 @@ def show(text: str, content: dict[str, Any]) -> None:
 def note(text: str) -> None:
     """A remark on stderr."""
     print(f"gpuseg: {text}", file=sys.stderr)
+
+
+@contextmanager
+def logged() -> Iterator[None]:
+    """Show what gpuseg logs as a warning in lines like all others."""
+    logger, handler = logging.getLogger("gpuseg"), _Notes(logging.WARNING)
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+
+
+class _Notes(logging.Handler):
+    def emit(self, record: logging.LogRecord) -> None:
+        note(f"{record.levelname.lower()}: {record.getMessage()}")
 
 
 def fail(code: str, message: str) -> None:

@@ -115,7 +115,7 @@ class Journal(Progress):
 
     @contextmanager
     def with_warnings(self) -> Iterator[None]:
-        """Write what gpuseg logs as a warning, too."""
+        """Write what gpuseg logs as a warning, too; a record may name an event and facts of its own."""
         logger, handler = logging.getLogger("gpuseg"), _Warnings(self)
         logger.addHandler(handler)
         try:
@@ -138,7 +138,8 @@ class _Warnings(logging.Handler):
         self._journal = journal
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._journal.write("warning", stage=self._journal._stage, message=record.getMessage())
+        event, facts = getattr(record, "gpuseg_event", "warning"), getattr(record, "gpuseg_facts", {})
+        self._journal.write(event, stage=self._journal._stage, message=record.getMessage(), **facts)
         others = [h for name in (None, "gpuseg") for h in logging.getLogger(name).handlers if h is not self]
         if not others and logging.lastResort is not None:
             logging.lastResort.handle(record)

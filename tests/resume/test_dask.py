@@ -59,9 +59,14 @@ def test_results_in_order(workers):
 
 
 @pytest.mark.slow
-def test_workers_that_die_are_replaced(workers, tmp_path):
+def test_workers_that_die_are_replaced(workers, tmp_path, caplog):
     assert list(workers.map(Work("kill_once", str(tmp_path)), range(12))) == [item * item for item in range(12)]
     assert len(list(tmp_path.iterdir())) == 2
+    told = [record.getMessage() for record in caplog.records]
+    assert [text.partition("was lost while it worked on bucket 3; others do its work again")[2] for text in told] == [
+        "",
+        "; 2 more over the same piece end the run",
+    ]
 
 
 @pytest.mark.slow
@@ -113,6 +118,11 @@ def test_workers_killed_at_random(sources, expected, out, tmp_path, seed):
     assert killed.total() > 1
     assert [line for line in said[1].splitlines() if "warning" not in line and "set apart" not in line] == []
     version = Path(out) / "v0001"
+    lost = [json.loads(line) for line in (version / "run.jsonl").read_text().splitlines() if "worker_lost" in line]
+    assert 0 < len(lost) <= killed.total()
+    assert [f"gpuseg: warning: {each['message']}" for each in lost] == [
+        line for line in said[1].splitlines() if "was lost" in line
+    ]
     assert promised(version) == expected["kmeans"]
     assert litter(version) == []
 

@@ -108,6 +108,16 @@ def test_logged_warnings_are_lines_and_are_still_seen(journal, tmp_path, capsys,
     assert capsys.readouterr().err == f"{text}\nafter the run\n"
 
 
+def test_a_warning_may_be_an_event_of_its_own(journal, tmp_path):
+    with journal.with_warnings():
+        journal.start("fit")
+        facts = {"worker": "tcp://10.0.0.5:4000", "pieces": ["bucket 3"], "n_deaths": 1}
+        extra = {"gpuseg_event": "worker_lost", "gpuseg_facts": facts}
+        logging.getLogger("gpuseg.somewhere").warning("a worker was lost", extra=extra)
+    told = {"event": "worker_lost", "stage": "fit", "message": "a worker was lost"} | facts
+    assert {key: value for key, value in lines(tmp_path)[1].items() if key != "time"} == told
+
+
 def test_a_note_is_a_line(journal, tmp_path):
     journal.start("fit")
     journal.say("hdbscan: about 20 s")

@@ -4,8 +4,9 @@ Every item is bound to one worker, and this process looks whether it lives: task
 wait for ever where all workers went at once, and are blamed for what another task of their worker did.
 """
 
+import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 from typing import Any
@@ -20,6 +21,7 @@ from gpuseg.engine.dask.slots import POLL_SECONDS, Slots, unreachable
 from gpuseg.engine.dask.tasks import call
 from gpuseg.errors import EngineError
 
+_LOG = logging.getLogger(__name__)
 _PER_THREAD = 2
 _EMBEDDED_BYTES = 2**20
 _MOST_DEATHS = 4
@@ -114,15 +116,32 @@ class Flights:
     def _look_after(self) -> None:
         """Send the items of workers that died to others."""
         live = self.slots.look()
-        for worker in {flight.worker for flight in self.waiting} - set(live):
+        for worker in sorted({flight.worker for flight in self.waiting} - set(live)):
             lost = sorted((f for f in self.waiting if f.worker == worker), key=lambda flight: flight.order)
             # A worker takes its items in order, so only the first ones can have been its end.
-            for flight in [f for f in lost if not f.was_done][: self.slots.threads.get(worker, 1)]:
+            begun = [f for f in lost if not f.was_done][: self.slots.threads.get(worker, 1)]
+            for flight in begun:
                 flight.n_deaths += 1
                 if flight.n_deaths == _MOST_DEATHS:
                     raise self._given_up(flight)
+            self._tell_lost(worker, begun)
             for flight in lost:
                 self._send(flight)
+
+    def _tell_lost(self, worker: str, begun: Sequence[_Flight]) -> None:
+        """Log that a worker is gone, and at what: a line, and an event for the log of the version."""
+        pieces = [self._told(flight) for flight in begun]
+        n_deaths = max((flight.n_deaths for flight in begun), default=0)
+        at = f" while it worked on {', '.join(pieces)}" if pieces else ""
+        again = f"; {_MOST_DEATHS - n_deaths} more over the same piece end the run" if n_deaths > 1 else ""
+        facts = {"worker": worker, "pieces": pieces, "n_deaths": n_deaths}
+        _LOG.warning(
+            "dask: worker %s was lost%s; others do its work again%s",
+            worker,
+            at,
+            again,
+            extra={"gpuseg_event": "worker_lost", "gpuseg_facts": facts},
+        )
 
     def _resend(self, flight: _Flight, error: BaseException) -> None:
         flight.n_losses += 1
@@ -153,9 +172,11 @@ class Flights:
             self._shared = self.client.scatter(self._pickled, broadcast=True, hash=False)
         return self._shared
 
+    def _told(self, flight: _Flight) -> str:
+        return str(getattr(self.function, "told", str)(flight.item))
+
     def _given_up(self, flight: _Flight) -> EngineError:
-        told = getattr(self.function, "told", str)
         return EngineError(
-            f"dask: {_MOST_DEATHS} workers died one after the other while they worked on {told(flight.item)}; give "
+            f"dask: {_MOST_DEATHS} workers died one after the other while they worked on {self._told(flight)}; give "
             "each more memory (dask.memory_bytes, or fewer dask.workers), or make the pieces smaller (run.buckets)"
         )
