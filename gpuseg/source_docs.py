@@ -93,7 +93,8 @@ number in the order in which the database gave them, which may differ the next t
 never passed on, since it may quote a value: its SQLSTATE is, with its meaning.
 - **Changes.** SQLite's file tells by size and times whether it was changed. A server cannot say: while the query \
 and the URL stay the same, stages that are committed count as good for `gpuseg run --resume` and for the verbs of \
-single stages; `gpuseg run` always reads anew. A server's profiles go to 64 buckets where `run.buckets` is `auto`.
+single stages; `gpuseg run` always reads anew. Where `run.buckets` is `auto`, a run that reads a server has at least \
+64 buckets.
 - **Large tables.** One table or query is read by one worker from its start to its end, and anew where that \
 is interrupted. Several sources of one kind add up, so a large one is better given as several, each a query over a \
 range.

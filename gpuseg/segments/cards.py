@@ -88,7 +88,7 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
     effects = _effects(model, with_noise=bool(totals.counts[-1]))
     alike = _alike(model, totals.sample) if medians else None
     features = [_feature(item, model, totals) for item in model.published]
-    cards = [_card(segment, model, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
+    cards = [_card(segment, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
     for card in cards:
         found = distinguishing(card["features"], features, n_profiles=card["n_profiles"], alike=alike)
         card["distinguishing"] = found
@@ -147,7 +147,6 @@ def _feature(item: Mapping[str, Any], model: Model, totals: Totals) -> dict[str,
 
 def _card(
     segment: int,
-    model: Model,
     totals: Totals,
     features: Sequence[Mapping[str, Any]],
     effects: Mapping[str, npt.NDArray[np.float64]],
