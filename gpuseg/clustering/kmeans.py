@@ -18,7 +18,7 @@ SEEDING_ROWS = 32_768
 _SHORTLIST_MARGIN = 1e-4
 _RENUMBERED_ROWS = 131_072
 
-Labels: TypeAlias = npt.NDArray[np.int32]
+Labels: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 
 
 class Mapper(Protocol):
@@ -106,7 +106,7 @@ def lloyd(
         Mean over columns of the variance of the rows, the scale that scikit-learn's `tol` refers to.
     on_pass : callable, optional
         Called after each update and the pass over the rows that follows it.
-    labels : int32 array, shape (n_rows,), optional
+    labels : array of signed integers, shape (n_rows,), optional
         Takes the index of each row's center among the returned ones, rows in the order of the blocks. Costs no pass of
         its own, unless a row is equally near to two centers.
 
@@ -149,9 +149,15 @@ def assign(
     blocks, device, executor
         As in `lloyd`.
     centers : array, shape (k, n_features)
-    labels : int32 array, shape (n_rows,)
+    labels : array of signed integers, shape (n_rows,)
     """
     _pass(blocks, centers, device, executor, labels)
+
+
+def labels_for(n_rows: int, k: int) -> Labels:
+    """An empty array for the labels of rows, in the smallest type that holds k of them."""
+    found: Labels = np.empty(n_rows, np.min_scalar_type(-k))
+    return found
 
 
 def best_of(
@@ -197,8 +203,8 @@ def _pass(
 
 def _renumber(labels: Labels, order: npt.NDArray[np.int64]) -> None:
     """Turn indices of centers into places in an order of them."""
-    places = np.empty(len(order), np.int32)
-    places[order] = np.arange(len(order), dtype=np.int32)
+    places = np.empty(len(order), labels.dtype)
+    places[order] = np.arange(len(order))
     for start in range(0, len(labels), _RENUMBERED_ROWS):
         part = labels[start : start + _RENUMBERED_ROWS]
         part[:] = places[part]

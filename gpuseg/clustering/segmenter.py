@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.containers import container_of
 from gpuseg.clustering.density import fit_density
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, assign, best_of, lloyd
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, assign, best_of, labels_for, lloyd
 from gpuseg.clustering.neighbourhood import inertia_of
 from gpuseg.clustering.parameters import check_inertia, check_parameters, check_squares, density_of
 from gpuseg.clustering.row_blocks import nearest_centers, row_blocks, variance_of
@@ -62,7 +62,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     cluster_centers_ : array of shape (n_segments, n_features)
         Centers, largest segment first; means of the segments where the method is HDBSCAN.
     labels_ : int32 array of shape (n_rows,)
-        Segment of each row, an array of the device; it and `inertia_` belong to the returned centers. -1 is noise.
+        Segment of each row; it and `inertia_` belong to the returned centers. -1 is noise.
     probabilities_ : float64 array of shape (n_rows,)
         Membership strength of each row, 0 for noise; only with HDBSCAN.
     inertia_ : float
@@ -150,10 +150,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         with open_engine(engine=self.engine) as engine:
             if self.method == "hdbscan":
                 return self._fit_density(rows, engine)
-            labels = np.empty(len(rows), np.int32)
-            fit = self._fit_rows(rows, engine, labels)
+            fit, labels = self._fit_rows(rows, engine)
         check_inertia(fit.inertia)
-        self.labels_ = labels
+        self._labels: npt.NDArray[Any] = labels
         self.cluster_centers_ = fit.centers
         self.inertia_ = fit.inertia
         self.n_iter_ = fit.n_iter
@@ -194,6 +193,15 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             return -sum(engine.device.assign_accumulate(b, centers).inertia for b in row_blocks(rows, engine))
 
     @property
+    def labels_(self) -> npt.NDArray[np.int32]:
+        """Segment of each row of the fit."""
+        # A fit keeps them in as few bytes as will do.
+        if not hasattr(self, "_labels"):
+            raise AttributeError("this Segmenter is not fitted: it has no labels_")
+        self._labels = self._labels.astype(np.int32, copy=False)
+        return self._labels
+
+    @property
     def _n_features_out(self) -> int:
         return int(self.n_segments_)
 
@@ -216,14 +224,14 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     def _fit_density(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
         density = density_of(self, len(rows), min_share=_AUTO_MIN_SHARE)
         fit = fit_density(rows, device=engine.device, density=density)
-        self.labels_, self.probabilities_, self._neighbourhood = fit.labels, fit.strengths, fit.neighbourhood
+        self._labels, self.probabilities_, self._neighbourhood = fit.labels, fit.strengths, fit.neighbourhood
         self.cluster_centers_ = fit.means.astype(rows.dtype)
         self.inertia_ = inertia_of(rows, fit.labels, self.cluster_centers_)
         self.n_iter_ = 1
         self.n_segments_ = len(fit.counts)
         return self
 
-    def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine, labels: npt.NDArray[np.int32]) -> Fit:
+    def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, npt.NDArray[Any]]:
         blocks = row_blocks(rows, engine)
         given = not isinstance(self.init, str)
         chosen = self.n_segments == "auto" and not given
@@ -234,7 +242,8 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             centers = np.asarray(self.init, rows.dtype)
             if centers.shape[1] != rows.shape[1] or not np.isfinite(centers).all():
                 raise ConfigError(f"init of shape {centers.shape} must hold finite centers of {rows.shape[1]} features")
-            return lloyd(blocks, centers, labels=labels, **options)
+            labels = labels_for(len(rows), len(centers))
+            return lloyd(blocks, centers, labels=labels, **options), labels
         sample = self._sample(rows)
         k = self._count(rows, sample, engine, variance)
         n_starts = AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
@@ -245,11 +254,12 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
             starts = seed_centers(sample, k, n_starts=n_starts, seed=self.seed)
         if len(starts) > 1 and len(sample) < len(rows):
             starts = [best_of(starts, [engine.device.asarray(sample)], **options).centers]
+        labels = labels_for(len(rows), k)
         if len(starts) == 1:
-            return lloyd(blocks, starts[0], labels=labels, **options)
+            return lloyd(blocks, starts[0], labels=labels, **options), labels
         fit = best_of(starts, blocks, **options)
         assign(blocks, fit.centers, labels, **where)
-        return fit
+        return fit, labels
 
     def _count(self, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
         wanted = _AUTO_RANGE[1] if self.n_segments == "auto" else int(self.n_segments)

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
-from gpuseg.clustering.kmeans import Fit, Reached, best_of, canonical_order, lloyd
+from gpuseg.clustering.kmeans import Fit, Reached, best_of, canonical_order, labels_for, lloyd
 from gpuseg.clustering.seeding import seed_centers
 
 GRID = 2.0**20
@@ -238,3 +238,20 @@ def test_as_good_as_scikit_learn(engine, k, spread):
     found = best_of(starts, [engine.device.asarray(rows)], device=engine.device, executor=engine.executor)
     reference = KMeans(k, n_init=20, random_state=0).fit(rows).inertia_
     assert found.inertia <= reference * 1.002
+
+
+@pytest.mark.parametrize(
+    ("k", "kind"), [(1, "int8"), (128, "int8"), (129, "int16"), (32_768, "int16"), (32_769, "int32")]
+)
+def test_labels_take_as_few_bytes_as_hold_them(k, kind):
+    labels = labels_for(3, k)
+    labels[:] = k - 1
+    assert (labels.dtype, labels.tolist()) == (kind, [k - 1] * 3)
+
+
+@pytest.mark.parametrize("k", [128, 129])
+def test_labels_of_many_segments(engine, k):
+    rows = np.repeat(np.arange(k, dtype=np.float32)[:, None] * 4, 2, axis=1)
+    labels = labels_for(k, k)
+    found = lloyd([rows], rows, device=engine.device, executor=engine.executor, max_iter=1, labels=labels)
+    assert (found.centers[labels] == rows).all()
