@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 
+from gpuseg.clustering.kmeans import Reached, lloyd
 from gpuseg.clustering.row_blocks import nearest_centers, row_blocks, variance_of
 
 
@@ -35,3 +36,13 @@ def test_variance(engine, rows, dtype):
     rows = rows.astype(dtype)
     expected = rows.var(axis=0, dtype=np.float64).mean()
     assert variance_of(row_blocks(rows, engine), engine) == pytest.approx(expected, rel=1e-5)
+
+
+def test_a_row_between_two_centers_has_the_label_that_it_is_placed_with_later(engine):
+    """Among equals the first counts: of the centers as they are returned, not as the iterations had them."""
+    rows = np.array([[-1]] * 2 + [[0]] + [[1]] * 4, np.float32)
+    labels, reached = np.empty(len(rows), np.int32), Reached(np.array([[-1], [1]], np.float32), settled=True)
+    where = {"device": engine.device, "executor": engine.executor}
+    fit = lloyd(row_blocks(rows, engine), reached, labels=labels, **where)
+    assert fit.centers.tolist() == [[1], [-1]]
+    assert labels.tolist() == nearest_centers(rows, fit.centers, engine).tolist() == [1, 1, 0, 0, 0, 0, 0]
