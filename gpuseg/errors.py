@@ -97,7 +97,7 @@ class DeviceMemoryError(EngineError):
 
 
 class SourceUnavailableError(GpusegError):
-    """The place where data lies gives no answer, breaks off or asks to wait; the data may be in order."""
+    """The place where data lies is silent, does not let us in, breaks off or asks to wait; the data may be in order."""
 
     exit_code = 4
     code = "source-unavailable"

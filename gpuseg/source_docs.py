@@ -43,8 +43,8 @@ groups up to 64 MiB at a time, larger ones 4 MiB of each column at a time. CSV a
 the next one on its way while one is read. No file is held in memory whole, or put on disk.
 - **Faults.** Requests are tried again when a connection breaks off or a store asks to slow down: on S3 at most 3 \
 times 5 tries with 10 seconds to connect, unless `AWS_MAX_ATTEMPTS`, `AWS_RETRY_MODE` or fsspec's own `config_kwargs` \
-say otherwise; Google Cloud gives up after about half a minute, Azure after a minute and a half. What stays away is \
-exit 4, what may not be read or is not there is exit 3. A folder that may not be listed ends the run and is not \
+say otherwise; Google Cloud gives up after about half a minute, Azure after a minute and a half. What stays away or \
+may not be read is exit 4, what is not there is exit 3. A folder that may not be listed ends the run and is not \
 passed over.
 - **Changes.** The files of all sources are looked for again when they have been read. Where one was replaced or \
 removed, or a new one matches, the run ends with exit 5; run again. Local files tell by size, times and inode, \

@@ -111,7 +111,7 @@ def asking(database: Database) -> Iterator[None]:
     ConfigError
         If the query or the URL is at fault, or a package is missing.
     SourceUnavailableError
-        If the database gives no answer or breaks off.
+        If the database gives no answer, does not let this user in or read, or breaks off.
     SchemaError
         For everything else.
     """
@@ -154,7 +154,8 @@ def _told(database: Database, error: Exception) -> GpusegError:
         )
     if not reason:
         cause = type(getattr(error, "orig", None) or error).__name__
-        reason = f"the database gave an error ({' '.join(filter(None, [cause, code]))})"
+        named = " ".join(filter(None, [cause, code]))
+        reason = f"the database gave an error ({named}); ask it there for the whole message, which may quote values"
     if key == _AWAY:
         return SourceUnavailableError(f"{database.source}: {database.label}: {reason}")
     if key:
@@ -175,16 +176,21 @@ def _code(error: Exception) -> str:
 
 
 def _blamed(code: str) -> str:
-    """What a SQLSTATE blames: the statement, the place, or ("") what the database holds and whom it lets see it."""
+    """What a SQLSTATE blames: the statement, the place and whom it lets in, or ("") what the database holds."""
     if code in ("0A000", "25006") or (code.startswith("42") and code not in ("42P01", "42501", "42S02")):
         return "query"
-    return _AWAY if code[:2] in ("08", "53", "57", "58") else ""
+    return _AWAY if code == "42501" or code[:2] in ("08", "28", "53", "57", "58") else ""
 
 
+_TOO_LARGE = "a figure is too large for the type that it has in the query; cast it to a wider one"
+_SUBQUERY = "a subquery gives more than one row"
 _STATES = {
     "08": "connection exception",
     "0A": "feature not supported",
+    "21000": _SUBQUERY,
     "22": "data exception",
+    "22003": _TOO_LARGE,
+    "22008": "a date or time does not exist",
     "22012": "division by zero",
     "22P02": "a value cannot be cast to the type that is asked for",
     "25": "invalid transaction state",
@@ -211,15 +217,15 @@ _STATES = {
     "XX": "internal error of the server",
 }
 _LOST = "the connection was lost; nothing of what was read is kept"
-# What a message says, as a pattern in lower case, to the reason and what is at fault: a setting, the place, or ("")
-# what the database holds and whom it lets see it.
+# What a message says, as a pattern in lower case, to the reason and what is at fault: a setting, the place and whom it
+# lets in, or ("") what the database holds. The first that fits is told.
 _REASONS: dict[str, tuple[str, str]] = {
-    r"password authentication failed": ("the password was refused", ""),
-    r"no password supplied": ("a password is needed: by PGPASSWORD, ~/.pgpass or uri_env", ""),
-    r"access denied|login failed": ("access was denied", ""),
-    r"permission denied": ("no permission to read it", ""),
-    r"pg_hba.conf": ("the server does not admit this user from here", ""),
-    r"role .* does not exist": ("the server has no such user", ""),
+    r"password authentication failed": ("the password was refused", _AWAY),
+    r"no password supplied": ("a password is needed: by PGPASSWORD, ~/.pgpass or uri_env", _AWAY),
+    r"access denied|login failed": ("access was denied", _AWAY),
+    r"permission denied": ("no permission to read it", _AWAY),
+    r"pg_hba.conf": ("the server does not admit this user from here", _AWAY),
+    r"role .* does not exist": ("the server has no such user", _AWAY),
     r"database .* does not exist|unknown database": ("the server has no such database", ""),
     r"connection refused|is the server running": ("cannot connect: nothing listens there", _AWAY),
     r"translate host name|name or service not known|getaddrinfo": ("cannot connect: the host is not known", _AWAY),
@@ -227,10 +233,17 @@ _REASONS: dict[str, tuple[str, str]] = {
     r"certificate|ssl error|server does not support ssl": ("cannot connect: TLS failed", _AWAY),
     r"terminating connection|closed the connection|connection .*lost|gone away|could not receive data": (_LOST, _AWAY),
     r"cancell?ing statement": ("the statement was cancelled (a statement timeout?)", _AWAY),
+    r"no route to host|network is unreachable": ("cannot connect: no way to the host", _AWAY),
     r"too many (?:connections|clients)": ("the server has too many connections", _AWAY),
-    r"invalid uri|invalid connection option|invalid port": ("the URL is not as libpq wants it", "uri"),
+    r"invalid uri|invalid connection option|invalid port|for connection option": (
+        "the URL is not as libpq wants it",
+        "uri",
+    ),
     r"read-only transaction": ("the query writes, but the connection only reads", "query"),
     r"division by zero": ("division by zero", ""),
+    r"date/time field value out of range": ("a date or time does not exist", ""),
+    r"out of range|numeric field overflow": (_TOO_LARGE, ""),
+    r"more than one row returned by a subquery": (_SUBQUERY, ""),
     r"invalid input syntax": ("a value cannot be cast to the type that is asked for", ""),
     r"no such table|table .* does(?: not|n't) exist": ("no such table", ""),
     r"no such (?:column|function)": ("undefined column or function", "query"),
@@ -239,5 +252,6 @@ _REASONS: dict[str, tuple[str, str]] = {
     r"malformed": ("the database file is damaged", ""),
     r"database is locked": ("the database is locked by a writer", _AWAY),
     r"could not decode to utf-8": ("a text is not UTF-8", ""),
-    r"unable to open database file": ("the database file cannot be opened", ""),
+    r"unable to open database file": ("the database file cannot be opened", _AWAY),
+    r"failed to connect|connection failed|could not connect|can't connect": ("cannot connect", _AWAY),
 }

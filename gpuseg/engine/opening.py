@@ -14,7 +14,7 @@ import fsspec
 import pyarrow as pa
 
 from gpuseg.engine.places import is_remote, place_error
-from gpuseg.errors import GpusegError, SchemaError
+from gpuseg.errors import GpusegError, SchemaError, SourceUnavailableError
 
 Access = Literal["start", "parts", "batches", "stream"]
 
@@ -166,6 +166,8 @@ def readable(path: str, what: str, source: str) -> Iterator[None]:
     except Exception as error:
         if (outside := place_error(error, path, source, found=True)) is not None:
             raise outside from None
+        if isinstance(error, PermissionError):
+            raise SourceUnavailableError(f"{source}: {path}: permission denied") from None
         if not isinstance(error, _READ_ERRORS):
             raise
         raise SchemaError(f"{source}: {path}: not readable as {what}: {_safe_reason(error)}") from None
@@ -174,8 +176,6 @@ def readable(path: str, what: str, source: str) -> Iterator[None]:
 def _safe_reason(error: BaseException) -> str:
     """Only reasons known to hold no cell of the file are passed on."""
     text = str(error).lower()
-    if isinstance(error, PermissionError):
-        return "permission denied"
     for sign, reason in _REASONS.items():
         if sign in text:
             return reason

@@ -95,9 +95,9 @@ def place_error(error: BaseException, path: str, source: str, *, found: bool) ->
     IntegrityError
         If the file was replaced or removed.
     SchemaError
-        If there is no such file, or it may not be read.
+        If there is no such file.
     SourceUnavailableError
-        If the place gives no answer, breaks off or asks to wait.
+        If the place gives no answer, does not let it be read, breaks off or asks to wait.
     """
     if isinstance(error, FileNotFoundError) and found:
         return IntegrityError(f"{source}: {path} vanished while it was read; run again")
@@ -108,12 +108,15 @@ def place_error(error: BaseException, path: str, source: str, *, found: bool) ->
         return IntegrityError(f"{source}: {path} vanished while it was read; run again")
     if what == "changed":
         return IntegrityError(f"{source}: {path} changed while it was read; run again")
-    if what in ("no such file", "permission denied"):
+    if what == "no such file":
         return SchemaError(f"{source}: {path}: {what}")
+    if what == "permission denied":
+        return SourceUnavailableError(f"{source}: {path}: {what}")
     if what == "no credentials":
-        return SchemaError(f"{source}: {path}: no valid credentials are found; give them by the environment")
+        return SourceUnavailableError(f"{source}: {path}: no valid credentials are found; give them by the environment")
     if what == "the request was refused":
-        return SchemaError(f"{source}: {path}: {what} ({type(error).__name__}); check the address and the credentials")
+        refused = f"{what} ({type(error).__name__}); check the address and the credentials"
+        return SourceUnavailableError(f"{source}: {path}: {refused}")
     return SourceUnavailableError(f"{source}: {path}: {what}; check its address, or try again later")
 
 

@@ -48,8 +48,10 @@ def locate_rows(source: LocatedSection, name: str, wanted: Collection[str]) -> L
         If the URL or the query is wrong, or a package is missing.
     EmptyDataError
         If there is no such file.
+    SourceUnavailableError
+        If the database cannot be reached, or does not let this user in.
     SchemaError
-        If the database cannot be reached or refuses.
+        If it refuses what is asked for another reason.
     """
     given = {key: getattr(source, key) for key in ("uri", "uri_env", "query", "table")}
     database = Database(name, **given)

@@ -37,7 +37,15 @@ def check_not_empty(config: Config, found: Ingested) -> None:
             total.add(tally)
         reasons = ", ".join(f"{count} {words}" for words, count in left_out(total) if count)
         raise EmptyDataError(f"{names}: no row of {read} is left: {reasons}{_why_no_consent(found)}")
-    raise EmptyDataError(f"{names}: the files hold no rows")
+    places = {_place(section) for section in config.sources if section.name in events}
+    raise EmptyDataError(f"{names}: {places.pop() if len(places) == 1 else 'the sources hold'} no rows")
+
+
+def _place(section: SourceSection) -> str:
+    """What holds the rows of a source."""
+    if not section.in_database:
+        return "the files hold" if section.is_located else "the frame holds"
+    return "the query gives" if section.table is None else f"table {section.table} holds"
 
 
 def _why_no_consent(found: Ingested) -> str:

@@ -8,7 +8,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gpuseg.errors import DataError, EmptyDataError, InvalidValueError, SchemaError
+from gpuseg.engine.opening import readable
+from gpuseg.errors import DataError, EmptyDataError, InvalidValueError, SchemaError, SourceUnavailableError
 from gpuseg.pipeline import execute
 
 SENTINEL = "Xanthippe7355608"
@@ -241,3 +242,10 @@ def test_a_quote_that_is_never_closed(failing):
     start = "profile_id,at,amount,category\na,2017-01-01,1,x\n"
     message = failing("open.csv", f'{start}a,2017-01-01,2,"{SENTINEL}\n{rows}', SchemaError)
     assert message == "orders: open.csv, row 2: a quote is opened and never closed"
+
+
+def test_a_file_that_may_not_be_read_may_be_in_order():
+    denied = pytest.raises(SourceUnavailableError, match=r"^orders: a\.csv: permission denied$")
+    with denied as caught, readable("a.csv", "CSV", "orders"):
+        raise PermissionError(13, f"may not read {SENTINEL}")
+    assert caught.value.exit_code == 4

@@ -40,8 +40,8 @@ def test_one_used_row_is_enough():
     ("sources", "tallies", "told"),
     [
         ([PEOPLE], {"people": {"rows_used": 5}}, "no source holds events; add a source of kind purchases"),
-        ([ORDERS], {"orders": {}}, "orders: the files hold no rows"),
-        ([ORDERS, PEOPLE], {"orders": {}, "people": {"rows_used": 5}}, "orders: the files hold no rows"),
+        ([ORDERS], {"orders": {}}, "orders: the frame holds no rows"),
+        ([ORDERS, PEOPLE], {"orders": {}, "people": {"rows_used": 5}}, "orders: the frame holds no rows"),
         ([ORDERS], {"orders": {"rows_after_as_of": 7}}, "orders: all 7 rows lie at or after as_of 2025-01-01; move"),
         (
             [ORDERS, MORE],

@@ -46,7 +46,9 @@ def test_only_the_columns_that_are_read_are_asked_for(server, scan):
         "create view open as select profile_id, at, amount, category from partly",
         f"grant select on open to {READER}",
     )
-    with pytest.raises(SchemaError, match=r"^orders: table partly: no permission to read it \(SQLSTATE 42501\)$"):
+    with pytest.raises(
+        SourceUnavailableError, match=r"^orders: table partly: no permission to read it \(SQLSTATE 42501\)$"
+    ):
         scan(uri=server.url(), table="partly")
     assert scan(uri=server.url(), query="select profile_id, at, amount from partly")[1].rows_read == 1
     assert scan(uri=server.url(), table="open")[0]["category"] == ["x"]
@@ -111,7 +113,11 @@ def test_a_connection_that_is_lost_midway(config_of, server, scheme):
         ("selec 1", ConfigError, r"sources\.orders\.query: syntax error \(SQLSTATE 42601\)"),
         ("select nope", ConfigError, r"sources\.orders\.query: undefined column \(SQLSTATE 42703\)"),
         ("select * from nope", SchemaError, r"orders: the query: no such table \(SQLSTATE 42P01\)"),
-        ("select * from pg_authid", SchemaError, r"orders: the query: no permission to read it \(SQLSTATE 42501\)"),
+        (
+            "select * from pg_authid",
+            SourceUnavailableError,
+            r"orders: the query: no permission to read it \(SQLSTATE 42501\)",
+        ),
         ("select 1 as a, 2 as a", SchemaError, r"orders: the query: has more than one column 'a'"),
         (
             "select 1 as profile_id, date '2017-01-01' as at",
@@ -127,6 +133,21 @@ def test_a_connection_that_is_lost_midway(config_of, server, scheme):
             f"select {GOOD}, 1 / (n - 3) as order_id from generate_series(1, 3) n",
             SchemaError,
             r"orders: the query: division by zero.*",
+        ),
+        (
+            f"select {GOOD}, 2147483647 + n as order_id from generate_series(1, 3) n",
+            SchemaError,
+            r"orders: the query: a figure is too large for the type that it has in the query; cast it to a wider one.*",
+        ),
+        (
+            f"select {GOOD}, (n * 1000)::numeric(3, 0) as order_id from generate_series(1, 3) n",
+            SchemaError,
+            r"orders: the query: a figure is too large for the type that it has in the query; cast it to a wider one.*",
+        ),
+        (
+            f"select {GOOD}, (select n from generate_series(1, 2)) as order_id from generate_series(1, 3) n",
+            SchemaError,
+            r"orders: the query: a subquery gives more than one row.*",
         ),
         (
             "with gone as (delete from pg_class returning *) select * from gone",
@@ -149,7 +170,7 @@ def test_what_the_database_refuses(server, scan, scheme, query, kind, message):
 def test_where_one_cannot_connect(server, scan, scheme, monkeypatch):
     url = server.url(scheme=scheme)
     places = {
-        url.replace(READER, "nobody"): (SchemaError, "the password was refused"),
+        url.replace(READER, "nobody"): (SourceUnavailableError, "the password was refused"),
         url.replace("/postgres", "/nowhere"): (SchemaError, "the server has no such database"),
         url.replace(str(server.port), "1"): (SourceUnavailableError, "cannot connect: nothing listens there"),
         url.replace("127.0.0.1", "host.invalid"): (SourceUnavailableError, "cannot connect: the host is not known"),
@@ -160,9 +181,28 @@ def test_where_one_cannot_connect(server, scan, scheme, monkeypatch):
         assert type(caught.value) is kind
     for wrong, reason in ((f"{PASSWORD}x", "the password was refused"), ("", "a password is needed")):
         monkeypatch.setenv("PGPASSWORD", wrong)
-        with pytest.raises(SchemaError, match=rf"^orders: table x: {reason}") as caught:
+        with pytest.raises(SourceUnavailableError, match=rf"^orders: table x: {reason}") as caught:
             scan(uri=url, table="x")
         assert PASSWORD not in str(caught.value)
+
+
+@pytest.mark.parametrize("port", ["abc", "99999"])
+@pytest.mark.parametrize("scheme", ["postgresql", "postgresql+psycopg"])
+def test_a_port_that_is_none(server, scan, scheme, port):
+    uri = server.url(scheme=scheme).replace(str(server.port), port)
+    with pytest.raises(ConfigError, match=r"^sources\.orders\.uri: the URL is not as (libpq|SQLAlchemy)") as caught:
+        scan(uri=uri, table="x")
+    assert port not in str(caught.value)
+
+
+def test_an_empty_table_is_called_a_table(server, gpuseg, tmp_path):
+    server.execute("create table nothing (profile_id int, at date, amount int)", f"grant select on nothing to {READER}")
+    path = tmp_path / "gpuseg.yaml"
+    for place, told in (("table: nothing", "table nothing holds"), ("query: select * from nothing", "the query gives")):
+        source = f"{{name: orders, kind: purchases, uri: '{server.url()}', {place}}}"
+        path.write_text(f"run: {{out: out, as_of: 2018-01-01}}\nsources: [{source}]\n", encoding="utf-8")
+        found = gpuseg("run", path)
+        assert (found.code, found.err) == (3, f"gpuseg: error[empty-data] orders: {told} no rows\n")
 
 
 def test_the_password_file_of_postgresql(server, scan, monkeypatch, tmp_path):
@@ -192,7 +232,7 @@ def test_a_url_in_the_environment_leaves_no_trace(tmp_path, stored, server, monk
     assert outputs(world.version) == outputs(expected.version)
     monkeypatch.setenv("SHOP_URL", server.url(scheme=scheme, password=f"{PASSWORD}x"))
     refused = gpuseg("run", world.path)
-    assert refused.code == 3
+    assert refused.code == 4
     monkeypatch.setenv("SHOP_URL", f"{scheme}://{READER}:{PASSWORD}@127.0.0.1:1/postgres")
     away = gpuseg("run", world.path)
     assert away.code == 4

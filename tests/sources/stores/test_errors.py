@@ -71,21 +71,21 @@ def test_access_denied_when_looking(store, plans_of, uri):
     store.put("orders.csv", ROWS)
     store.put("old/a.csv", ROWS)
     store.proxy.spoil = lambda request: ("status", 403)
-    assert failing(SchemaError, 3, lambda: plans_of(store.url(uri))) == f"orders: {store.url(uri)}: permission denied"
+    assert failing(SourceUnavailableError, 4, lambda: plans_of(store.url(uri))).endswith(": permission denied")
 
 
 def test_a_folder_that_may_not_be_listed_is_not_passed_over(store, plans_of):
     for folder in ("open", "closed"):
         store.put(f"{folder}/a.csv", ROWS)
     store.proxy.spoil = lambda request: ("status", 403) if "closed" in request.path else None
-    assert failing(SchemaError, 3, lambda: plans_of(store.url("*/a.csv"))).endswith("permission denied")
+    assert failing(SourceUnavailableError, 4, lambda: plans_of(store.url("*/a.csv"))).endswith("permission denied")
     assert len(plans_of(store.url("open/*.csv")).located[0].files) == 1
 
 
 def test_access_denied_when_reading(store, plans_of):
     url = store.put("orders.csv", ROWS)
     store.proxy.spoil = lambda request: ("status", 403) if request.range else None
-    assert failing(SchemaError, 3, lambda: plans_of(url)) == f"orders: {url}: permission denied"
+    assert failing(SourceUnavailableError, 4, lambda: plans_of(url)) == f"orders: {url}: permission denied"
 
 
 @pytest.mark.usefixtures("new_file_systems")
@@ -96,7 +96,7 @@ def test_no_credentials(store, plans_of, monkeypatch, profile):
         monkeypatch.delenv(name, raising=False)
     if profile is not None:
         monkeypatch.setenv("AWS_PROFILE", profile)
-    message = failing(SchemaError, 3, lambda: plans_of(url))
+    message = failing(SourceUnavailableError, 4, lambda: plans_of(url))
     assert message == f"orders: {url}: no valid credentials are found; give them by the environment"
 
 
