@@ -3,21 +3,17 @@
 import argparse
 import importlib
 import json
-import os
-import resource
-import time
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from one_side import costs, first_use_seconds, settle, step
 
 GRID = 2.0**20
 WARM_UP_ROWS = 20_000
 _BLOBS, _CLIP, _SPREAD = 20, 6.0, 0.75
 _CHUNK_ROWS = 131_072
-_STATUS, _CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
 
 Fit = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, int]]
 
@@ -76,34 +72,24 @@ def make_data(options: argparse.Namespace) -> None:
     rows.flush()
 
 
+def add_data_step(steps: Any) -> None:
+    """The subcommand `data`, with its options."""
+    data = step(steps, "data", make_data)
+    for name in ("--rows", "--features", "--seed"):
+        data.add_argument(name, type=int, required=True)
+
+
 def run_fit(options: argparse.Namespace) -> None:
     """Fit once on a few rows and once more, so that nothing is compiled or loaded later, then measure."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[: options.threads])
-    warnings.simplefilter("ignore")
+    settle(options.threads)
     fit = SIDES[options.side][2]
     rows = np.load(options.data)
     start = rows[: options.centers].copy()
     few = rows[: max(WARM_UP_ROWS, options.centers)].copy()
-    seconds = []
-    for _ in range(2):
-        begun = time.perf_counter()
-        fit(few, start, 2)
-        seconds.append(time.perf_counter() - begun)
-    before = _status_bytes("VmRSS")
-    # Linux: the peak begins anew at what is resident now.
-    _CLEAR.write_text("5", encoding="ascii")
-    usage, begun = resource.getrusage(resource.RUSAGE_SELF), time.perf_counter()
-    centers, n_iter = fit(rows, start, options.updates)
-    wall, after = time.perf_counter() - begun, resource.getrusage(resource.RUSAGE_SELF)
+    first_use = first_use_seconds(lambda: fit(few, start, 2))
+    (centers, n_iter), found = costs(lambda: fit(rows, start, options.updates))
     np.save(options.out.with_suffix(".npy"), centers)
-    found = {
-        "cpu_seconds": after.ru_utime - usage.ru_utime + after.ru_stime - usage.ru_stime,
-        "system_seconds": after.ru_stime - usage.ru_stime,
-        "wall_seconds": wall,
-        "extra_bytes": max(_status_bytes("VmHWM") - before, 0),
-        "first_use_seconds": seconds[0] - seconds[1],
-        "n_iter": int(n_iter),
-    }
+    found |= {"first_use_seconds": first_use, "n_iter": int(n_iter)}
     options.out.write_text(json.dumps(found), encoding="utf-8")
 
 
@@ -122,35 +108,20 @@ def _objective(rows: np.ndarray, centers: np.ndarray) -> float:
     return total
 
 
-def _status_bytes(name: str) -> int:
-    (line,) = (line for line in _STATUS.read_text(encoding="ascii").splitlines() if line.startswith(f"{name}:"))
-    return int(line.split()[1]) * 1024
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="One step of the benchmark of K-means.")
     steps = parser.add_subparsers(required=True)
-    data = _step(steps, "data", make_data)
-    data.add_argument("--rows", type=int, required=True)
-    data.add_argument("--features", type=int, required=True)
-    data.add_argument("--seed", type=int, required=True)
-    fit = _step(steps, "fit", run_fit)
+    add_data_step(steps)
+    fit = step(steps, "fit", run_fit)
     fit.add_argument("--side", choices=SIDES, required=True)
     fit.add_argument("--data", type=Path, required=True)
     for name in ("--centers", "--updates", "--threads"):
         fit.add_argument(name, type=int, required=True)
-    objective = _step(steps, "objective", run_objective)
+    objective = step(steps, "objective", run_objective)
     objective.add_argument("--data", type=Path, required=True)
     objective.add_argument("centers_files", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     options.step(options)
-
-
-def _step(steps: Any, name: str, run: Callable[[argparse.Namespace], None]) -> argparse.ArgumentParser:
-    found: argparse.ArgumentParser = steps.add_parser(name, help=run.__doc__)
-    found.add_argument("--out", type=Path, required=True)
-    found.set_defaults(step=run)
-    return found
 
 
 if __name__ == "__main__":
