@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import fsum
 from typing import Any, Literal
 
 from gpuseg.segments.people import CUSTOMERS, People, people_of
@@ -99,10 +98,9 @@ class Facts:
         return 0.0 if mine is None or everyone is None else mine - everyone
 
 
-def facts_of(cards: Sequence[Card], overall: Mapping[str, float | None] | None = None) -> list[Facts]:
-    """Facts of every card, against the given means over everyone; without them, over all cards together."""
-    names = list(dict.fromkeys(name for card in cards for name in card["features"]))
-    means = {name: _overall(cards, name) if overall is None else overall.get(name) for name in names}
+def facts_of(cards: Sequence[Card], overall: Mapping[str, float | None]) -> list[Facts]:
+    """Facts of every card, against the means over everyone of what any card has."""
+    means = {name: overall.get(name) for card in cards for name in card["features"]}
     return [Facts(card, means) for card in cards]
 
 
@@ -180,13 +178,3 @@ def _is_quiet(facts: Facts, gaps: float, effect: float) -> bool:
 def _span(overall: Mapping[str, float | None]) -> float | None:
     recency, tenure = overall.get("recency_days"), overall.get("tenure_days")
     return None if recency is None or tenure is None else recency + tenure
-
-
-def _overall(cards: Sequence[Card], name: str) -> float | None:
-    terms = []
-    for card in cards:
-        figure = card["features"].get(name) or {}
-        if figure.get("mean") is not None:
-            terms.append((float(figure["mean"]), int(figure.get("n_known") or card.get("n_profiles") or 1)))
-    n_known = sum(n for _, n in terms)
-    return fsum(mean * n for mean, n in terms) / n_known if n_known else None

@@ -49,15 +49,15 @@ class _Trait:
     place: str = "before"
 
 
-def name_segments(cards: Sequence[Card], overall: Mapping[str, float | None] | None = None) -> list[str]:
+def name_segments(cards: Sequence[Card], overall: Mapping[str, float | None]) -> list[str]:
     """A distinct name for each segment, of at most five words and what tells it from another of the same words.
 
     Parameters
     ----------
     cards : sequence of mapping
         Cards as `segment_cards` gives them. Any feature may be missing; what is missing is not mentioned.
-    overall : mapping of feature name to float, optional
-        Means over everyone, as of `Totals.means`; those of all cards together where not given.
+    overall : mapping of feature name to float or None
+        Means over everyone, as of `Totals.means`.
 
     Returns
     -------

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from gpuseg.segments.facts import DECIDING, facts_of, state
 from gpuseg.segments.figures import amount_text, pretty, share_text
 from gpuseg.segments.naming import name_segments, tastes
+from tests.segments.means import means_of
 
 # What everyone does, in a segment large enough to make the average.
 EVERYONE = {
@@ -31,8 +32,12 @@ def card(*, n=100, value_ratio=1.0, drop=(), **changed):
 CROWD = {"features": {n: figure(v, known=10_000) for n, v in EVERYONE.items()}, "n_profiles": 10_000, "value_ratio": 1}
 
 
+def names_of(cards):
+    return name_segments(cards, means_of(cards))
+
+
 def named(one):
-    return name_segments([CROWD, one])[1]
+    return names_of([CROWD, one])[1]
 
 
 @pytest.mark.parametrize(
@@ -86,9 +91,9 @@ def test_the_lifecycle_family_decides_where_it_is_there():
     shares = {"is_new": (0.1, 0.0), "is_at_risk": (0.1, 0.0), "is_lapsed": (0.1, 0.0)}
     crowd = CROWD | {"features": CROWD["features"] | {name: figure(0.1, known=10_000) for name in shares}}
     for name, word in (("is_new", "New"), ("is_at_risk", "Fading"), ("is_lapsed", "Lapsed")):
-        assert name_segments([crowd, card(**shares | {name: (0.6, 0.0)})])[1] == f"{word} fortnightly shoppers"
+        assert names_of([crowd, card(**shares | {name: (0.6, 0.0)})])[1] == f"{word} fortnightly shoppers"
     quiet = card(**shares, recency_days=(150.0, 2.0), gap_days_mean=(7.0, -1.0))
-    assert name_segments([crowd, quiet])[1] == "Weekly regulars"
+    assert names_of([crowd, quiet])[1] == "Weekly regulars"
 
 
 def test_a_long_wait_that_the_own_rhythm_explains_is_no_lapse():
@@ -124,7 +129,7 @@ def test_social_events_alone_give_followers_of_networks():
         social("Blip", 0.7, 2.0),
         social("x" * 30, 0.7, 2.0, n=2.0, n_effect=-1.2),
     ]
-    assert name_segments(cards) == [
+    assert names_of(cards) == [
         "Typical followers",
         "Occasional Facebook followers",
         "Quiet Facebook followers",
@@ -139,21 +144,21 @@ def test_a_figure_that_differs_goes_before_a_number():
         shown = {"n_sessions": figure(n), "dwell_seconds_mean": figure(seconds, effect)}
         return {"features": shown, "n_profiles": 100, "value_ratio": None}
 
-    assert name_segments([visits(9.0, 20.0, 0.0), visits(9.0, 30.0, 0.4), visits(9.0, 10.0, -0.4)]) == [
+    assert names_of([visits(9.0, 20.0, 0.0), visits(9.0, 30.0, 0.4), visits(9.0, 10.0, -0.4)]) == [
         "Typical visitors",
         "Typical visitors, slower reading",
         "Typical visitors, faster reading",
     ]
-    between = name_segments([visits(9.0, 20.0, 0.0), visits(9.0, 40.0, 0.8), visits(9.0, 30.0, 0.4)])
+    between = names_of([visits(9.0, 20.0, 0.0), visits(9.0, 40.0, 0.8), visits(9.0, 30.0, 0.4)])
     assert between[2] == "Typical visitors, faster reading"
-    assert name_segments([visits(9.0, 20.0, 0.0)] * 2)[1] == "Typical visitors 2"
+    assert names_of([visits(9.0, 20.0, 0.0)] * 2)[1] == "Typical visitors 2"
 
 
 def test_a_trait_that_both_have_tells_nobody_apart():
     baskets = {"amount_per_order": (33.0, 0.3)}
     first, second = card(**baskets), card(**baskets, n_orders=(23.0, 0.2))
     crowd = {"features": CROWD["features"], "n_profiles": 10_000, "value_ratio": 1}
-    assert name_segments([first, second, crowd])[:2] == ["Fortnightly shoppers", "Fortnightly shoppers, more orders"]
+    assert names_of([first, second, crowd])[:2] == ["Fortnightly shoppers", "Fortnightly shoppers, more orders"]
 
 
 def test_a_name_does_not_contradict_the_average_on_the_card():
@@ -166,7 +171,7 @@ def test_a_name_does_not_contradict_the_average_on_the_card():
 def test_without_purchases_visits_name_a_segment():
     often = {"features": {"n_sessions": figure(30.0, 1.2)}, "n_profiles": 100, "value_ratio": None}
     seldom = {"features": {"n_sessions": figure(3.0, -0.5)}, "n_profiles": 100, "value_ratio": None}
-    assert name_segments([often, seldom]) == ["Frequent visitors", "Occasional visitors"]
+    assert names_of([often, seldom]) == ["Frequent visitors", "Occasional visitors"]
 
 
 @pytest.mark.parametrize(
@@ -184,7 +189,7 @@ def test_without_purchases_visits_name_a_segment():
 def test_other_families_name_segments_too(feature, effect, words):
     crowd = CROWD | {"features": CROWD["features"] | {feature: figure(0.5, known=10_000)}}
     mine = card(**{feature: (0.5 + 0.2 * effect, effect)})
-    assert name_segments([crowd, mine])[1] == f"Fortnightly {words} shoppers"
+    assert names_of([crowd, mine])[1] == f"Fortnightly {words} shoppers"
 
 
 def test_filled_carts_that_are_not_bought():
@@ -192,20 +197,20 @@ def test_filled_carts_that_are_not_bought():
         "features": CROWD["features"] | {n: figure(0.3, known=9_999) for n in ("cart_share", "purchase_share")}
     }
     mine = card(cart_share=(0.6, 1.0), purchase_share=(0.1, -0.6))
-    assert name_segments([crowd, mine])[1] == "Fortnightly cart-abandoning shoppers"
+    assert names_of([crowd, mine])[1] == "Fortnightly cart-abandoning shoppers"
 
 
 def test_people_come_after_behaviour_and_only_where_needed():
     crowd = CROWD | {"features": CROWD["features"] | {"tier=gold": figure(0.2, known=10_000)}}
     gold = card(**{"tier=gold": (0.8, 1.5)})
-    assert name_segments([crowd, gold])[1] == "Fortnightly shoppers, mostly gold"
+    assert names_of([crowd, gold])[1] == "Fortnightly shoppers, mostly gold"
     weekly = card(**{"tier=gold": (0.8, 1.5), "gap_days_mean": (7.0, -1.0)})
-    assert name_segments([crowd, weekly])[1] == "Weekly regulars"
+    assert names_of([crowd, weekly])[1] == "Weekly regulars"
 
 
 def test_equal_names_get_what_tells_them_apart():
     weaker = card(amount_per_order=(33.0, 0.3))
-    assert name_segments([CROWD, weaker, card(), card()]) == [
+    assert names_of([CROWD, weaker, card(), card()]) == [
         "Fortnightly shoppers",
         "Fortnightly big-basket shoppers",
         "Fortnightly shoppers 2",
@@ -236,16 +241,16 @@ cards = st.builds(
 
 @given(st.lists(cards, max_size=12))
 def test_names_are_distinct_and_short(cards):
-    names = name_segments(cards)
+    names = names_of(cards)
     assert len(set(names)) == len(names) == len(cards)
     assert all(name[0].isupper() and len(name.split()) <= 10 for name in names)
     assert all(len(name.split(",")[0].split()) <= 5 or name.rpartition(" ")[2].isdigit() for name in names)
-    assert name_segments(cards) == names
+    assert names_of(cards) == names
 
 
 @given(st.lists(cards, min_size=1, max_size=5))
 def test_states_keep_their_word(cards):
-    for facts in facts_of(cards):
+    for facts in facts_of(cards, means_of(cards)):
         now = state(facts)
         if now in ("lapsed", "fading"):
             assert facts.high("recency_days")

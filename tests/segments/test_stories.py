@@ -5,6 +5,7 @@ import pytest
 from gpuseg.segments.facts import facts_of
 from gpuseg.segments.phrases import distinguishing
 from gpuseg.segments.stories import story
+from tests.segments.means import means_of
 
 FEATURES = {
     "recency_days": ("days", "rfm", 20.0),
@@ -21,6 +22,10 @@ ROWS = [
     {"name": n, "unit": u, "family": f, "mean": m, "median": m, "saying": "{value}", "label": n}
     for n, (u, f, m) in FEATURES.items()
 ]
+
+
+def facts_among(cards):
+    return facts_of(cards, means_of(cards))
 
 
 def told(*, value_ratio=1.0, tastes=(), drop=(), **changed):
@@ -41,7 +46,7 @@ def told(*, value_ratio=1.0, tastes=(), drop=(), **changed):
         "distinguishing": distinguishing(figures, rows, n_profiles=100),
     }
     crowd = {"features": {n: {"mean": m, "n_known": 10**6} for n, (_, _, m) in FEATURES.items()}, "n_profiles": 10**6}
-    return story(card, rows, facts_of([card, crowd])[0])
+    return story(card, rows, facts_among([card, crowd])[0])
 
 
 def test_a_story_of_good_customers():
@@ -91,7 +96,7 @@ def test_what_they_are_sent_makes_no_headline():
     figures["n_contacts"] = {"mean": 1.0, "effect_size": -2.0, "n_known": 100}
     card = {"n_profiles": 100, "profile_share": 0.25, "value_share": None, "features": figures, "tastes": []}
     card["distinguishing"] = distinguishing(figures, rows, n_profiles=100)
-    found = story(card, rows, facts_of([card])[0])
+    found = story(card, rows, facts_among([card])[0])
     assert [trait["feature"] for trait in card["distinguishing"]] == ["n_contacts"]
     assert found["headline"] == "25% of customers; they buy every 15 days on average."
 
@@ -106,7 +111,7 @@ def test_followers_are_no_customers():
     card = {"n_profiles": 100, "profile_share": 0.25, "value_share": None, "features": figures, "tastes": []}
     card["distinguishing"] = distinguishing(figures, rows, n_profiles=100)
     everyone = {row["name"]: {"mean": row["mean"], "n_known": 10**6} for row in rows}
-    found = story(card, rows, facts_of([card, {"features": everyone, "n_profiles": 10**6}])[0])
+    found = story(card, rows, facts_among([card, {"features": everyone, "n_profiles": 10**6}])[0])
     assert found["headline"] == "25% of followers; on average they were last active on social networks 200 days ago."
     assert "customer" not in " ".join(str(part) for part in found.values())
     assert found["actions"][0]["text"] == "Consider one good reason to come back, and silence if it fails."
