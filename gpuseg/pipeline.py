@@ -123,6 +123,8 @@ def execute(
             if not fresh and current is not None and directory.unfinished() is None:
                 records = _matching(current, keys, until)
                 if records is not None:
+                    current.manifest()
+                    current.check([file for record in records for file in record.files])
                     return Outcome(current, records, (), engine.reason)
             facts = _facts(config, plans, engine, until)
             with attempt(directory, progress, fresh=fresh, first=STAGE_NAMES[0], facts=facts) as tried:

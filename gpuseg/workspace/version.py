@@ -21,6 +21,7 @@ from gpuseg.workspace.files import TEMPORARY, read_json, sha256, write_json
 
 _RECORDS = ".stages"
 _SCRATCH = ".work"
+_REPAIR = "restore it, or make a new version with `gpuseg run` without --resume"
 
 
 @dataclass(frozen=True)
@@ -221,9 +222,9 @@ class Version:
         for file in files:
             path = self.path / file.path
             if not path.is_file():
-                raise IntegrityError(f"{path}: the file is missing")
+                raise IntegrityError(f"{path}: the file is missing; {_REPAIR}")
             if path.stat().st_size != file.n_bytes or sha256(path) != file.sha256:
-                raise IntegrityError(f"{path}: differs from the committed file")
+                raise IntegrityError(f"{path}: differs from the committed file; {_REPAIR}")
 
 
 def _record_file(path: Path, root: Path) -> FileRecord:

@@ -197,6 +197,28 @@ def test_a_resumed_run_does_not_build_on_damaged_files(shop, gpuseg):
     assert str(path) in told.err
 
 
+@pytest.mark.parametrize("verb", [("run", "--resume"), ("report",), ("fit",)], ids=lambda verb: verb[0])
+@pytest.mark.parametrize("damage", ["altered", "missing"])
+def test_a_finished_version_is_not_taken_as_it_is_where_files_are_damaged(shop, gpuseg, damage, verb):
+    path = next((shop.current / "features").glob("*.parquet"))
+    content = bytearray(path.read_bytes())
+    content[-20] ^= 1
+    path.unlink() if damage == "missing" else path.write_bytes(content)
+    told = gpuseg(*verb, shop.write())
+    what = "the file is missing" if damage == "missing" else "differs from the committed file"
+    repair = "restore it, or make a new version with `gpuseg run` without --resume"
+    assert (told.code, told.err) == (5, f"gpuseg: error[integrity] {path}: {what}; {repair}\n")
+    assert gpuseg("run", shop.write()).code == 0
+
+
+def test_a_finished_version_whose_manifest_was_altered(shop, gpuseg):
+    path = shop.current / "manifest.json"
+    path.write_text(path.read_text("utf-8").replace('"seed": 0', '"seed": 1'), encoding="utf-8")
+    told = gpuseg("run", "--resume", shop.write())
+    assert told.code == 5
+    assert f"{path}: does not match its own checksum" in told.err
+
+
 @pytest.mark.parametrize("damage", ["altered", "missing"])
 def test_stages_are_not_taken_over_from_damaged_files(shop, gpuseg, damage):
     path = shop.current / "features" / "_features.json"
