@@ -9,7 +9,7 @@ from typing import Any
 from gpuseg import __version__, stage_settings, stages
 from gpuseg.attempt import Attempt, attempt
 from gpuseg.config import Config, read_config
-from gpuseg.engine import Engine, kept_memory, open_engine
+from gpuseg.engine import Engine, kept_memory, open_engine, spread_text
 from gpuseg.engine.peaks import Measured
 from gpuseg.engine.shortage import enough_memory
 from gpuseg.engine.solver import check_solver
@@ -19,7 +19,9 @@ from gpuseg.progress import Progress, Tracker
 from gpuseg.provenance import config_digest, provenance
 from gpuseg.segments.estimates import fit_costs
 from gpuseg.segments.run import Run
+from gpuseg.sources.ingest import n_parts
 from gpuseg.sources.plan import Plans, plan_sources
+from gpuseg.sources.reduce import bucket_files
 from gpuseg.sources.zones import tzdata_version
 from gpuseg.workspace.ledger import Ledger
 from gpuseg.workspace.run_directory import RunDirectory
@@ -175,14 +177,31 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
             "out": config.run.out,
             "version": name,
             "engine": engine.reason,
+            "executor": config.run.executor,
+            "workers": spread_text(config.run.executor, config.dask, engine.device),
             "n_buckets": plans.n_buckets,
             "sources": [
                 {"name": p.source, "kind": p.kind, "format": p.format, "n_files": len(p.files)} for p in plans.reads
             ],
             "n_bytes": plans.n_bytes,
             "stages": needed,
+            "kept": {} if fresh or unfinished is None else _kept(unfinished, keys, needed, plans),
             "fit": fit_costs(config, engine.device, (unfinished, current)),
         }
+
+
+def _kept(version: Version, keys: Mapping[str, str], needed: Mapping[str, bool], plans: Plans) -> dict[str, Any]:
+    """Of stages to run that an earlier attempt began: pieces that are done, and all pieces, by their names."""
+    kept = {name: Ledger.kept(version.scratch / name, keys[name]) for name in STAGE_NAMES if needed[name]}
+    found: dict[str, Any] = {}
+    for name, pieces in kept.items():
+        if not pieces:
+            continue
+        first = name == STAGE_NAMES[0]
+        n_buckets = plans.n_buckets if first else len(bucket_files(version.path / "state" / "profiles"))
+        totals = {"part": n_parts(plans) if first else 0, "bucket": n_buckets}
+        found[name] = {f"{piece}s": [pieces[piece], total] for piece, total in totals.items() if piece in pieces}
+    return found
 
 
 def stage_keys(config: Config, plans: Plans) -> dict[str, str]:

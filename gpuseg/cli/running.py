@@ -148,13 +148,23 @@ def _of(count: int, noun: str) -> str:
 def _plan_text(plan: dict[str, Any]) -> str:
     verb = "Would write" if any(plan["stages"].values()) else "Nothing to do: complete is"
     lines = [f"{verb} {plan['version']} in {plan['out']} on {plan['engine']}"]
+    if plan["executor"] != "local" and any(plan["stages"].values()):
+        lines.append(f"  work is done by {plan['workers']}")
     for source in plan["sources"]:
         what = "rows of a database" if source["format"] == "sql" else _of(source["n_files"], "file")
         lines.append(f"  read {source['name']} ({source['kind']}, {source['format']}): {what}")
     where = "in files" if any(source["format"] == "sql" for source in plan["sources"]) else "in all"
     lines.append(f"  {plan['n_bytes'] / 1e6:,.1f} MB {where}; profiles in {_of(plan['n_buckets'], 'bucket')}")
     for stage, needed in plan["stages"].items():
-        lines.append(f"  {stage}: {'run' if needed else 'take as committed'}")
+        lines.append(f"  {stage}: {_doing(plan, stage) if needed else 'take as committed'}")
         if stage == "fit" and needed:
             lines += [f"    {cost['text']}" for cost in plan["fit"]]
     return "\n".join(lines)
+
+
+def _doing(plan: dict[str, Any], stage: str) -> str:
+    """Whether a stage is run from its start or gone on with: `go on (3 of 7 parts kept)`."""
+    if stage not in plan["kept"]:
+        return "run"
+    pieces = ", ".join(f"{done} of {_of(n, unit[:-1])}" for unit, (done, n) in plan["kept"][stage].items())
+    return f"go on ({pieces} kept)" if pieces else "go on (from the last pass)"

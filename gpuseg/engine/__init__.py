@@ -1,7 +1,7 @@
 """Where work runs. `open_engine` is the one place where hardware is chosen."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,7 +14,7 @@ from gpuseg.engine.cpu.memory import kept_memory
 from gpuseg.engine.hardware import Hardware, find_gpus
 from gpuseg.errors import ConfigError, DeviceUnavailableError
 
-__all__ = ["Engine", "kept_memory", "open_engine"]
+__all__ = ["Engine", "kept_memory", "open_engine", "spread_text"]
 
 
 _SHARED = {"pool": "async", "pool_bytes": None}
@@ -91,7 +91,32 @@ def open_engine(
             yield Engine(device, workers, reason, threads)
 
 
+def spread_text(executor: str, section: DaskSection, device: Device) -> str:
+    """Who would do the work, in words; nothing is started.
+
+    Raises
+    ------
+    ConfigError
+        If a package is missing, or settings of dask itself cannot be used.
+    """
+    if executor == "local":
+        return "threads of this process"
+    _import_dask()
+    place = section.address or section.scheduler_file
+    if place is not None:
+        least = "any number" if section.workers == "auto" else f"at least {section.workers}"
+        return f"the workers ({least}) of the dask cluster at {place}"
+    if section.workers != "auto":
+        return f"{section.workers} dask workers of this machine"
+    return f"dask workers of this machine, one a {'GPU' if device.name == 'gpu' else 'processor'}"
+
+
 def _dask_executor(section: DaskSection, device: Device) -> Executor:
+    return _import_dask()(section, device)
+
+
+def _import_dask() -> Callable[[DaskSection, Device], Executor]:
+    """What opens a cluster."""
     from gpuseg.engine.dask.settings import told_settings
 
     with told_settings():
@@ -99,7 +124,7 @@ def _dask_executor(section: DaskSection, device: Device) -> Executor:
             from gpuseg.engine.dask.cluster import open_dask
         except ImportError as error:
             raise ConfigError(f"run.executor: dask needs {error.name}; pip install 'gpuseg[dask]'") from None
-    return open_dask(section, device)
+    return open_dask
 
 
 def _device(engine: str, memory: MemorySection, executor: str) -> tuple[Device, str]:

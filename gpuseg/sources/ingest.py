@@ -166,7 +166,7 @@ def _scan(
 ) -> Spill:
     """Read all parts of all sources, and take in what they hold in the order of the parts."""
     found.tallies = {plan.source: Tally() for plan in reads}
-    sizes = {file: size for located in plans.located for file, size in zip(located.files, located.sizes, strict=True)}
+    sizes = _sizes(plans)
     parts = parts_of(reads, sizes)
     held = [ledger.holds(f"part-{part}") for part in parts]
     pulse, spill = Pulse(progress, part_sizes(parts, reads, sizes)), Spill(plans.n_buckets)
@@ -180,6 +180,16 @@ def _scan(
         consents.add(part.refused)
         spill.add(part.run)
     return spill
+
+
+def _sizes(plans: Plans) -> dict[str, int]:
+    """Bytes of every file whose size is known."""
+    return {file: size for located in plans.located for file, size in zip(located.files, located.sizes, strict=True)}
+
+
+def n_parts(plans: Plans) -> int:
+    """In how many parts the sources are read."""
+    return len(parts_of(plans.reads, _sizes(plans)))
 
 
 def _category_table(lines: Mapping[tuple[str, str], int], profiles: Mapping[tuple[str, str], int]) -> pa.Table:

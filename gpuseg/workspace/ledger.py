@@ -8,6 +8,7 @@ import json
 import os
 import shutil
 import zlib
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -75,6 +76,13 @@ class Ledger:
             return (folder / _KEY).read_text(encoding="utf-8") == key
         except (OSError, UnicodeDecodeError):
             return False
+
+    @classmethod
+    def kept(cls, folder: Path, key: str) -> dict[str, int]:
+        """How many entries of each name a folder holds, whole or not; none of a stage with another key."""
+        if not cls.is_of(folder, key):
+            return {}
+        return dict(Counter(path.stem.partition("-")[0] for path in folder.glob("*.json")))
 
     def read(self, name: str) -> Entry | None:
         """An entry, or None where there is none that is whole, with all its files as they were."""
