@@ -28,6 +28,11 @@ class DaskSection(Section):
     )
     wait_seconds: PositiveInt = Field(300, description="How long a scheduler and workers may take to answer.")
 
+    @property
+    def is_own(self) -> bool:
+        """Whether the workers are started here; those of a running cluster are not."""
+        return self.address is None and self.scheduler_file is None
+
     @model_validator(mode="after")
     def _an_address(self) -> "DaskSection":
         if self.address is not None and not ADDRESS.fullmatch(self.address):
@@ -39,7 +44,6 @@ class DaskSection(Section):
     def _one_cluster(self) -> "DaskSection":
         if self.address is not None and self.scheduler_file is not None:
             raise ValueError("address and scheduler_file name two clusters; give one")
-        running = self.address is not None or self.scheduler_file is not None
-        if running and (self.memory_bytes is not None or self.protocol != "auto"):
+        if not self.is_own and (self.memory_bytes is not None or self.protocol != "auto"):
             raise ValueError("memory_bytes and protocol are settings of workers that are started here")
         return self

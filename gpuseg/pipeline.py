@@ -115,6 +115,8 @@ def execute(
     progress = progress or Progress()
     check_families(config.features)
     options: dict[str, Any] = {"executor": config.run.executor, "memory": config.memory, "dask": config.dask}
+    if config.run.executor == "dask":
+        progress.say(f"{'starting' if config.dask.is_own else 'waiting for'} dask workers")
     with kept_memory(), open_engine(engine=config.run.engine, **options) as engine:
         check_solver(config.cluster.solver, engine.device, config.run.executor)
         plans = plan_sources(config, frames)

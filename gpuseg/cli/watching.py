@@ -92,8 +92,7 @@ class Bars(Progress):
     def start(self, stage: str) -> None:
         """A stage begins."""
         self._stage = stage
-        self._display.start()
-        self._task = self._display.add_task(stage, total=None, step=None, said="")
+        self._show(stage)
 
     def move(self, step: Step) -> None:
         """A step goes on."""
@@ -110,7 +109,9 @@ class Bars(Progress):
 
     def say(self, text: str) -> None:
         """A line for people."""
-        if self._task is not None:
+        if self._task is None:
+            self._show(text)
+        else:
             self._display.update(self._task, step=None, said=text)
 
     def finish(self, finished: Finished) -> None:
@@ -124,6 +125,11 @@ class Bars(Progress):
             self._display.remove_task(self._task)
             self._display.stop()
             self._task = None
+
+    def _show(self, text: str) -> None:
+        self.close()
+        self._display.start()
+        self._task = self._display.add_task(text, total=None, step=None, said="")
 
 
 def step_text(step: Step) -> str:
@@ -144,12 +150,12 @@ def step_text(step: Step) -> str:
 
 
 def finished_text(finished: Finished) -> str:
-    """How long a stage took and how much memory: `features: 1.2 s, 412 MB`."""
+    """How long a stage took and how much memory: `features: 1.2 s, peak memory 412 MB`."""
     if finished.reused:
         return f"{finished.stage}: taken as committed"
     parts, peak = [f"{finished.stage}: {finished.seconds:.1f} s"], finished.peak
     if peak is not None:
-        parts.append(size_text(peak.host_bytes))
+        parts.append(f"peak memory {size_text(peak.host_bytes)}")
         if peak.workers_bytes is not None and peak.largest_worker_bytes is not None:
             parts.append(f"workers {size_text(peak.workers_bytes)} (largest {size_text(peak.largest_worker_bytes)})")
         if peak.device_bytes is not None:

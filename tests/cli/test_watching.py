@@ -73,9 +73,15 @@ def test_a_size_in_words(n_bytes, text):
     ("peak", "text"),
     [
         (None, "fit: 1.2 s"),
-        (Peak(412_000_000), "fit: 1.2 s, 412 MB"),
-        (Peak(200_000_000, 1_000_000_000, 600_000_000), "fit: 1.2 s, 200 MB, workers 1.0 GB (largest 600 MB)"),
-        (Peak(200_000_000, device_bytes=3_100_000_000), "fit: 1.2 s, 200 MB, device 3.1 GB"),
+        (Peak(412_000_000), "fit: 1.2 s, peak memory 412 MB"),
+        (
+            Peak(200_000_000, 1_000_000_000, 600_000_000),
+            "fit: 1.2 s, peak memory 200 MB, workers 1.0 GB (largest 600 MB)",
+        ),
+            Peak(200_000_000, 1_000_000_000, 600_000_000),
+            "fit: 1.2 s, peak memory 200 MB, workers 1.0 GB (largest 600 MB)",
+        ),
+        (Peak(200_000_000, device_bytes=3_100_000_000), "fit: 1.2 s, peak memory 200 MB, device 3.1 GB"),
     ],
 )
 def test_a_finished_stage_in_words(peak, text):
@@ -101,7 +107,7 @@ def test_lines_are_some_seconds_apart(clock):
         "validate: read: 100 MB of 1.0 GB, 1,000 rows, 200 rows/s, 45 s left",
         "validate: read: 200 MB of 1.0 GB, 2,000 rows, 200 rows/s, 40 s left",
         "this takes long",
-        "validate: 11.0 s, 412 MB",
+        "validate: 11.0 s, peak memory 412 MB",
         "features: 1 of 8 buckets, 6.0 s each",
     ]
 
@@ -145,7 +151,7 @@ def test_a_bar_shows_the_step_of_the_moment(terminal, clock):
     tracker.say("this takes long")
     assert "this takes long" in shown()
     tracker.finish("validate", 11.0, reused=False, peak=Peak(412_000_000))
-    assert shown().endswith("validate: 11.0 s, 412 MB\n")
+    assert shown().endswith("validate: 11.0 s, peak memory 412 MB\n")
 
 
 def test_a_bar_goes_away_where_a_run_fails(terminal):
@@ -158,6 +164,16 @@ def test_a_bar_goes_away_where_a_run_fails(terminal):
     shown()
     tracker.begin("fit", unit="passes")
     assert "fit" not in shown()
+
+
+def test_what_comes_before_the_first_stage_has_a_bar(terminal):
+    tracker, shown, bars = terminal
+    tracker.say("starting dask workers")
+    assert "starting dask workers" in shown()
+    tracker.start("validate")
+    text = shown()
+    assert "validate" in text.splitlines()[-1]
+    assert len(bars._display.tasks) == 1
 
 
 def test_stages_that_are_reused_need_no_bar(terminal):

@@ -58,7 +58,7 @@ def open_dask(section: DaskSection, device: Device) -> DaskExecutor:
     with told_settings(), ExitStack() as opened:
         opened.enter_context(_quiet())
         opened.enter_context(dask.config.set(_SETTINGS))
-        if section.address is None and section.scheduler_file is None:
+        if section.is_own:
             client = opened.enter_context(_started(section, device))
         else:
             client = opened.enter_context(_connected(section))
