@@ -78,9 +78,6 @@ def test_a_size_in_words(n_bytes, text):
             Peak(200_000_000, 1_000_000_000, 600_000_000),
             "fit: 1.2 s, peak memory 200 MB, workers 1.0 GB (largest 600 MB)",
         ),
-            Peak(200_000_000, 1_000_000_000, 600_000_000),
-            "fit: 1.2 s, peak memory 200 MB, workers 1.0 GB (largest 600 MB)",
-        ),
         (Peak(200_000_000, device_bytes=3_100_000_000), "fit: 1.2 s, peak memory 200 MB, device 3.1 GB"),
     ],
 )
