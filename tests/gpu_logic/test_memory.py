@@ -227,6 +227,7 @@ def test_what_lies_unused_in_the_pool_is_free(settings, first, later):
         for resource in chain():
             resource.taken(change * GIB)
         assert device.free_bytes() == 60 * GIB + unused
+        assert device.held_bytes == 30 * GIB + unused // 2
     with pytest.raises(DeviceMemoryError, match=f"{60 * GIB + later[-1]:,} of {80 * GIB:,} free"):
         list(memory.halving(Small(0), 3, libraries=LIBRARIES, what="rows", unit_bytes=8))
     memory.apply(LIBRARIES, MemorySection(pool="none"))
