@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.engine.cpu.lloyd_kernel import pass_over
+from gpuseg.engine.cpu.lloyd_kernel import add_up, pass_over
 from gpuseg.engine.cpu.lloyd_tiles import CENTERS, PADDED, TILE
+from gpuseg.engine.cpu.two_level import LEAST_CENTERS, LEAST_ROWS, Cells, cells_of
 from gpuseg.engine.program import LloydPass
 
 _ALIGNED_BYTES = 64
@@ -38,17 +39,26 @@ def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]
     (n, d), k = rows.shape, len(centers)
     if rows.dtype not in (np.float32, np.float64) or centers.shape != (k, d):
         raise ValueError(f"rows of shape {rows.shape} and type {rows.dtype}, centers of shape {centers.shape}")
+    if k >= LEAST_CENTERS and n >= LEAST_ROWS:
+        cells = cells_of(centers.tobytes(), centers.shape, centers.dtype.str, _compared)
+        if cells.pays(rows, want_second=want_labels):
+            return _by_cells(rows, cells, k, want_labels=want_labels)
+    return _compared(rows, centers, want_labels=want_labels, want_second=want_labels)
+
+
+def _compared(
+    rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating], *, want_labels: bool, want_second: bool
+) -> LloydPass:
+    """Every row compared with every center."""
+    (n, d), k = rows.shape, len(centers)
     n_labels = n if want_labels else 0
-    labels = np.empty(n_labels, np.int32)
-    nearest, second = np.empty(n_labels, rows.dtype), np.empty(n_labels, rows.dtype)
-    sums, counts = _zeros((k, -(-d // PADDED) * PADDED), np.float64), np.zeros(k, np.int64)
-    tail = _zeros((TILE, d), rows.dtype)
-    n_whole = n // TILE * TILE
-    tail[: n - n_whole] = rows[n_whole:]
+    labels, nearest = np.empty(n_labels, np.int32), np.empty(n_labels, rows.dtype)
+    second = np.empty(n if want_second else 0, rows.dtype)
+    sums, counts, tail = _room(rows, k)
     # Behind the last feature there is room for the rest of a vector.
     tile, moved = _zeros((2 * (d + _ALIGNED_BYTES // rows.itemsize), TILE), rows.dtype).reshape(2, -1, TILE)
     centers = np.ascontiguousarray(centers)
-    quick = _quick(centers, worth_it=k >= _QUICK_CENTERS and not want_labels)
+    quick = _quick(centers, worth_it=k >= _QUICK_CENTERS and not want_second)
     inertia = pass_over(
         rows.ctypes.data,
         n,
@@ -66,6 +76,24 @@ def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]
     )
     found = sums[:, :d], counts, float(inertia)
     return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
+
+
+def _by_cells(rows: npt.NDArray[np.floating], cells: Cells, k: int, *, want_labels: bool) -> LloydPass:
+    """Every row compared with the centers that could be its nearest."""
+    labels, nearest, second = cells.nearest(rows, want_second=want_labels)
+    sums, counts, tail = _room(rows, k)
+    add_up(rows.ctypes.data, len(rows), tail, labels, sums, counts)
+    found = sums[:, : rows.shape[1]], counts, float(nearest.sum(dtype=np.float64))
+    return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
+
+
+def _room(rows: npt.NDArray[Any], k: int) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64], npt.NDArray[Any]]:
+    """Sums and counts of zero, and the rows behind the last whole tile, with zeros to the end of theirs."""
+    n, d = rows.shape
+    tail = _zeros((TILE, d), rows.dtype)
+    n_whole = n // TILE * TILE
+    tail[: n - n_whole] = rows[n_whole:]
+    return _zeros((k, -(-d // PADDED) * PADDED), np.float64), np.zeros(k, np.int64), tail
 
 
 def _quick(centers: npt.NDArray[Any], *, worth_it: bool) -> tuple[npt.NDArray[Any], ...]:

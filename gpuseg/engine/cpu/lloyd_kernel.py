@@ -60,7 +60,7 @@ def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, 
     ranked, halves, shift, bound = quick
     nearest, second, squares = np.empty((3, TILE), centers.dtype)
     labels, parts, unsure = np.empty(TILE, np.int32), np.zeros(_PARTS, np.float64), np.empty(TILE, np.int64)
-    want, credit = labels_out.size > 0, _CREDIT
+    want, want_second, credit = labels_out.size > 0, second_out.size > 0, _CREDIT
     tile_at, moved_at, labels_at = tile.ctypes.data, moved.ctypes.data, labels.ctypes.data
     nearest_at, second_at = nearest.ctypes.data, second.ctypes.data
     for start in range(0, n, TILE):
@@ -74,7 +74,7 @@ def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, 
             n_unsure = _unsure_rows(size, nearest, second, squares, bound, unsure)
             credit = min(credit + 1, _CREDIT) if n_unsure <= _MOST_UNSURE else credit - _COST
         if n_unsure > _MOST_UNSURE:
-            distances(packed, tile_at, d, k, nearest_at, second_at, labels_at, want)
+            distances(packed, tile_at, d, k, nearest_at, second_at, labels_at, want_second)
         else:
             own_distances(centers, tile_at, d, labels_at, nearest_at)
             for place in range(n_unsure):
@@ -84,6 +84,8 @@ def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, 
             for lane in range(size):
                 labels_out[start + lane] = labels[lane]
                 nearest_out[start + lane] = nearest[lane]
+        if want_second:
+            for lane in range(size):
                 second_out[start + lane] = second[lane]
         for lane in range(size, TILE):
             nearest[lane] = 0
@@ -94,3 +96,14 @@ def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, 
     for part in range(_PARTS):
         inertia += parts[part]
     return inertia
+
+
+@nb.njit(cache=True, nogil=True)
+def add_up(rows, n, tail, labels, sums, counts):  # type: ignore[no-untyped-def]
+    """Add n rows at an address to the sums of the centers that their labels name, and count them."""
+    d = tail.shape[1]
+    labels_at = labels.ctypes.data
+    for start in range(0, n, TILE):
+        size = min(TILE, n - start)
+        here = rows + start * d * tail.itemsize if size == TILE else tail.ctypes.data
+        accumulate(tail, here, size, d, labels_at + start * labels.itemsize, sums.ctypes.data, counts.ctypes.data)
