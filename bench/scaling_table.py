@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-BEGIN, END = "<!-- scaling.json: begin -->", "<!-- scaling.json: end -->"
+MARK = "scaling.json"
 _MIB, _GIB = 1 << 20, 1 << 30
 
 
@@ -62,21 +62,6 @@ def markdown(results: Mapping[str, Any]) -> str:
             "Both executors wrote the same bytes (state, features, model, assignments, cards, explanations).",
         ]
     )
-
-
-def replaced_table(page: str, table: str) -> str:
-    """A page with another table between its two marks.
-
-    Raises
-    ------
-    ValueError
-        If the page has no such marks.
-    """
-    before, begun, rest = page.partition(BEGIN)
-    _, ended, after = rest.partition(END)
-    if not begun or not ended:
-        raise ValueError(f"the page lacks {BEGIN} or {END}")
-    return f"{before}{BEGIN}\n{table}\n{END}{after}"
 
 
 def _cells(line: Mapping[str, Any]) -> list[str]:

@@ -124,11 +124,6 @@ def test_judgements(load):
     assert judged(lines[:1], most_time=1.2, most_memory=1.2) == {}
 
 
-def test_the_page_needs_its_marks(load):
-    with pytest.raises(ValueError, match="the page lacks"):
-        load("scaling_table").replaced_table("no marks", "table")
-
-
 @pytest.mark.parametrize("sizes", ["0", "5,-1", "1e9", "nan"])
 def test_sizes_that_cannot_be_are_refused(load, sizes, capsys):
     with pytest.raises(SystemExit):
@@ -140,7 +135,7 @@ def test_the_table_of_the_docs_is_that_of_the_results(load):
     table = load("scaling_table")
     page = (ROOT / "docs" / "scaling.md").read_text("utf-8")
     results = json.loads((ROOT / "bench" / "results" / "scaling.json").read_text("utf-8"))
-    assert table.replaced_table(page, table.markdown(results)) == page
+    assert load("marks").replaced(page, table.MARK, table.markdown(results)) == page
 
 
 @pytest.mark.slow
