@@ -365,3 +365,16 @@ def test_attributes_need_behaviour_beside_them(tmp_path, lines):
     assert str(caught.value) == (
         "features.families: attributes alone tell nothing of behaviour; add a family such as rfm"
     )
+
+
+def test_a_fit_tells_how_near_its_end_is(tmp_path, lines):
+    shares = []
+
+    class Shares(Progress):
+        def move(self, step):
+            if step.name == "fit":
+                shares.append(step.share)
+
+    execute(parse_config(settings(tmp_path)), frames={"orders": lines}, until="fit", progress=Shares())
+    assert shares[0] is None
+    assert shares[-1] == 1.0

@@ -128,7 +128,8 @@ def lloyd(
         last = n_iter >= max_iter or settled
         found, ties = _pass(blocks, centers, device, executor, labels if last else None)
         if on_pass is not None:
-            on_pass(Reached(centers, n_iter, settled))
+            enough = tol * variance
+            on_pass(Reached(centers, n_iter, settled, shift / enough if enough > 0 else None))
     order = canonical_order(found.counts, centers)
     fit = Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
     if labels is not None:
