@@ -94,7 +94,7 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
     }
     if until != STAGE_NAMES[-1]:
         done = "done" if until in outcome.executed else "already committed, nothing changed"
-        _end(f"{until}: {done} in {outcome.version.path}\n{_next_step(STAGE_NAMES, until, path)}", content)
+        _end(f"{until}: {done} in {outcome.version.path}\n{_next_step(STAGE_NAMES, until, path, outcome)}", content)
         return
     segments = outcome.run.segments
     content["segments"] = [
@@ -104,8 +104,10 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
     _end(_result_text(outcome.version.path, segments), content)
 
 
-def _next_step(stages: Sequence[str], done: str, config: Path) -> str:
-    """What to run after a stage that is not the last."""
+def _next_step(stages: Sequence[str], done: str, config: Path, outcome: Any) -> str:
+    """What to run after a stage that is not the last; of a version that is complete, where to look."""
+    if outcome.version.is_complete:
+        return f"The version is complete. {_look_at(outcome.version.path)}"
     verbs = [name for name in stages[stages.index(done) + 1 :] if name != "explain"]
     return f"Next: gpuseg {verbs[0]} {config}, or all that is left: gpuseg run --resume {config}"
 
@@ -137,8 +139,12 @@ def _result_text(folder: Path, segments: dict[str, Any]) -> str:
     if noise := noise_text(segments):
         lines.append(f"  {noise}")
     lines += [f"Report: {folder / 'report.html'}", f"Assignments: {folder / 'assignments'}"]
-    lines.append(f"Next: open the report, or: gpuseg describe {folder.parent}")
+    lines.append(_look_at(folder))
     return "\n".join(lines)
+
+
+def _look_at(folder: Path) -> str:
+    return f"Next: open the report, or: gpuseg describe {folder.parent}"
 
 
 def _of(count: int, noun: str) -> str:

@@ -40,7 +40,13 @@ def synth(
     out: Annotated[Path, typer.Option("--out", help="New or empty folder.")],
     seed: Annotated[int, typer.Option("--seed", help="Seed; equal seeds give equal files.")] = 0,
     segments: Annotated[int, typer.Option("--segments", help="Planted segments, 2 to 8.")] = 5,
-    kinds: Annotated[str, typer.Option("--kinds", help="Kinds to write, with commas between.")] = "",
+    kinds: Annotated[
+        str,
+        typer.Option(
+            "--kinds",
+            help="Kinds to write, with commas between: web, social, purchases, feedback, crm; all by default.",
+        ),
+    ] = "",
     id_type: Annotated[str, typer.Option("--id-type", help="int64 or text.")] = "int64",
 ) -> None:
     """Write synthetic events of all five kinds with planted segments, and a configuration for them."""

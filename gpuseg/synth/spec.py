@@ -82,7 +82,7 @@ class SynthSpec:
                     f"kinds: {kind!r}: must be one of {', '.join(SYNTH_KINDS)}{nearest(kind, SYNTH_KINDS)}"
                 )
         if not self.kinds or len(set(self.kinds)) != len(self.kinds):
-            raise ConfigError("kinds: name at least one kind, and each once")
+            raise ConfigError(f"kinds: name at least one of {', '.join(SYNTH_KINDS)}, and each once")
         if self.n_events and not self.event_kinds:
             raise ConfigError(f"n_events: {self.n_events}: crm has no events; ask for 0 or for another kind")
         if "crm" not in self.kinds and self.n_events < self.n_profiles:

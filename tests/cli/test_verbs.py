@@ -131,7 +131,7 @@ def test_debug_shows_where_an_error_was_raised(tmp_path, gpuseg):
 @pytest.mark.parametrize("flags", [["-v"], ["--verbose"]])
 def test_verbose_is_a_line_a_stage(shop, gpuseg, flags):
     told = gpuseg(*flags, "run", shop.write())
-    pattern = "".join(rf"gpuseg: {stage}: [0-9]+\.[0-9] s, [0-9.]+ [MG]B\n" for stage in STAGES)
+    pattern = "".join(rf"gpuseg: {stage}: [0-9]+\.[0-9] s, peak memory [0-9.]+ [MG]B\n" for stage in STAGES)
     assert re.match(pattern + r"gpuseg: ran on cpu.*\n", told.err)
     again = gpuseg(*flags, "fit", shop.write())
     assert again.out.startswith("fit: already committed, nothing changed in ")
@@ -543,3 +543,19 @@ def test_a_dry_run_tells_what_a_run_then_does(shop, gpuseg):
     done = gpuseg("--json", "run", config, "--resume").content
     assert plan["version"] == done["version"] == "v0002"
     assert [stage for stage, needed in plan["stages"].items() if needed] == done["executed"]
+
+
+@pytest.mark.parametrize("stage", ["validate", "features", "fit", "assign"])
+def test_after_a_stage_of_a_complete_version_there_is_nothing_to_run(shop, gpuseg, stage):
+    told = gpuseg(stage, shop.write())
+    assert told.out.splitlines() == [
+        f"{stage}: already committed, nothing changed in {shop.current}",
+        f"The version is complete. Next: open the report, or: gpuseg describe {shop.out}",
+    ]
+
+
+@pytest.mark.parametrize("kinds", ["shop", "web,web", ",", "web,shop"])
+def test_kinds_that_are_none_are_answered_with_those_there_are(tmp_path, gpuseg, kinds):
+    told = gpuseg("synth", "--profiles", 10, "--events", 20, "--out", tmp_path / "synth", "--kinds", kinds)
+    assert told.code == 2
+    assert "one of web, social, purchases, feedback, crm" in told.err
