@@ -1,16 +1,19 @@
 """Places of workers: one that comes takes the place of one that went, so that items stay where they were."""
 
+import socket
 import time
 from collections.abc import Callable, Mapping
 
 from distributed import Client
-from distributed.comm import CommClosedError
+from distributed.comm import CommClosedError, get_address_host_port
 
 from gpuseg.errors import EngineError
 
 _GONE = (CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
 POLL_SECONDS = 1.0
 _MEANWHILE_SECONDS = 0.2
+_REFUSED_SECONDS = 60.0
+"""How long a machine may refuse connections to its scheduler: long enough for one that is started again at once."""
 
 
 class Slots:
@@ -54,7 +57,14 @@ class Slots:
         return slot if slot in self.live else sorted(self.live)[number % len(self.live)]
 
     def look(self) -> Mapping[str, int]:
-        """See which workers live."""
+        """See which workers live.
+
+        Raises
+        ------
+        EngineError
+            If the cluster cannot be reached.
+        """
+        self._refuse_dead()
         try:
             workers = self._client.scheduler_info(n_workers=-1)["workers"]
         except _GONE as error:
@@ -69,6 +79,14 @@ class Slots:
         self._slots += new
         return self.live
 
+    def _refuse_dead(self) -> None:
+        """Wait while the client looks for its scheduler and nobody listens there, but not as long as for an answer."""
+        begun = time.monotonic()
+        while self._client.status == "connecting" and _is_refused(self._client.scheduler.address):
+            if time.monotonic() - begun > _REFUSED_SECONDS:
+                raise unreachable(ConnectionRefusedError())
+            time.sleep(_MEANWHILE_SECONDS)
+
     def wait_until(self, ready: Callable[[], bool], problem: str) -> None:
         """Wait for a state of the cluster.
 
@@ -82,6 +100,17 @@ class Slots:
             if time.monotonic() - begun > self._wait_seconds:
                 raise EngineError(f"dask: {problem}")
             time.sleep(_MEANWHILE_SECONDS)
+
+
+def _is_refused(address: str) -> bool:
+    """Whether the machine of an address says that nobody listens there."""
+    try:
+        with socket.create_connection(get_address_host_port(address), timeout=POLL_SECONDS):
+            return False
+    except ConnectionRefusedError:
+        return True
+    except (OSError, ValueError):
+        return False
 
 
 def unreachable(error: BaseException) -> EngineError:
