@@ -10,14 +10,14 @@ import os
 import signal
 import subprocess
 import sys
-import tempfile
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 
 from gpuseg.config import read_config
-from gpuseg.errors import ConfigError
+from gpuseg.engine.dask.scratch import own_scratch
+from gpuseg.errors import ConfigError, EngineError
 
 PREEMPTED = 143
 _POLL_SECONDS = 0.1
@@ -56,7 +56,8 @@ class Cluster:
     def __init__(self, file: Path, log: Path, *, n_workers: int, memory: str, replacements: int) -> None:
         self._file, self._log, self._n_workers, self._memory = file, log, n_workers, memory
         self._left = replacements
-        self._scratch = tempfile.TemporaryDirectory(prefix="gpuseg-dask-")
+        self._opened = ExitStack()
+        self._scratch = ""
         self._scheduler: subprocess.Popen[bytes] | None = None
         self._workers: list[subprocess.Popen[bytes]] = []
 
@@ -64,6 +65,7 @@ class Cluster:
         try:
             # A file that an earlier scheduler left would lead to nobody.
             self._file.unlink(missing_ok=True)
+            self._scratch = self._opened.enter_context(own_scratch())
             self._scheduler = self._start("scheduler", "--host", "127.0.0.1", "--port", "0")
             self._await_scheduler(self._scheduler)
             self._workers = [self._worker() for _ in range(self._n_workers)]
@@ -97,15 +99,14 @@ class Cluster:
 
     def _worker(self) -> subprocess.Popen[bytes]:
         options = ["--host", "127.0.0.1", "--nworkers", "1", "--nthreads", "1", "--memory-limit", self._memory]
-        return self._start("worker", *options, "--local-directory", self._scratch.name, "--death-timeout", "60")
+        return self._start("worker", *options, "--local-directory", self._scratch, "--death-timeout", "60")
 
     def _start(self, role: str, *words: str) -> subprocess.Popen[bytes]:
         command = [*_DASK, role, "--scheduler-file", str(self._file), "--no-dashboard", *words]
+        environment = os.environ | _SETTINGS | {"DASK_TEMPORARY_DIRECTORY": self._scratch}
         with self._log.open("ab") as log:
             # A group of its own: Ctrl-C is for the run, which then ends in order, and the cluster after it.
-            process = subprocess.Popen(
-                command, stdout=log, stderr=log, env=os.environ | _SETTINGS, start_new_session=True
-            )
+            process = subprocess.Popen(command, stdout=log, stderr=log, env=environment, start_new_session=True)
         say(f"{role} is process {process.pid}")
         return process
 
@@ -126,7 +127,7 @@ class Cluster:
                 process.wait(_END_SECONDS)
             _end_group(process)
         self._file.unlink(missing_ok=True)
-        self._scratch.cleanup()
+        self._opened.close()
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> None:
@@ -189,7 +190,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Failed as error:
         say(f"error: {error}")
         return 4
-    except ConfigError as error:
+    except (ConfigError, EngineError) as error:
         say(f"error: {error}")
         return error.exit_code
     except KeyboardInterrupt:

@@ -96,7 +96,8 @@ def worker_of(nanny):
 
 
 @pytest.mark.slow
-def test_it_ends_with_the_bytes_of_a_local_run(shop):
+def test_it_ends_with_the_bytes_of_a_local_run(shop, tmp_path, monkeypatch):
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(tmp_path))
     config = configure(shop, "whole", dask={"scheduler_file": "whole.json", "workers": 2})
     code, out, told = Script(config).ended()
     assert code == 0, told
@@ -104,6 +105,7 @@ def test_it_ends_with_the_bytes_of_a_local_run(shop):
     assert told.count("run is process") == 1
     assert content(shop / "whole") == content(shop / "local")
     assert not (shop / "whole.json").exists()
+    assert [path.name for path in tmp_path.iterdir() if "dask" in path.name] == []
 
 
 @pytest.mark.slow
