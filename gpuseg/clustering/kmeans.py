@@ -24,7 +24,7 @@ Labels: TypeAlias = npt.NDArray[np.signedinteger[Any]]
 class Mapper(Protocol):
     """The part of an executor that K-means needs."""
 
-    def map(self, function: Callable[[Any], LloydPass], items: Sequence[Any]) -> Any:
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Any:
         """Results in the order of the items."""
 
 
@@ -152,7 +152,10 @@ def assign(
     centers : array, shape (k, n_features)
     labels : array of signed integers, shape (n_rows,)
     """
-    _pass(blocks, centers, device, executor, labels)
+    start = 0
+    for found in executor.map(_Nearest(device, centers), blocks):
+        labels[start : start + len(found)] = found
+        start += len(found)
 
 
 def labels_for(n_rows: int, k: int) -> Labels:
@@ -222,6 +225,20 @@ class _BlockPass:
     def __call__(self, block: Any) -> LloydPass:
         rows = _rows_of(block, self.device)
         return self.device.assign_accumulate(rows, self.centers, want_labels=self.want_labels)
+
+
+@dataclass(frozen=True)
+class _Nearest:
+    """The labels of one block, in host memory."""
+
+    device: Device
+    centers: npt.NDArray[Any]
+
+    def __call__(self, block: Any) -> npt.NDArray[np.int32]:
+        found: npt.NDArray[np.int32] = self.device.to_host(
+            self.device.nearest(_rows_of(block, self.device), self.centers)
+        )
+        return found
 
 
 def _rows_of(block: Any, device: Device) -> Any:

@@ -1,5 +1,6 @@
 """Rows in host memory as fixed blocks on a device, and what is computed of them block by block."""
 
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,9 +20,18 @@ def row_blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:
 
 def nearest_centers(rows: npt.NDArray[Any], centers: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
     """Index of the nearest center of every row, the lower of equals."""
-    found = np.empty(len(rows), np.int32)
-    assign(row_blocks(rows, engine), centers, found, device=engine.device, executor=engine.executor)
+    blocks, found = row_blocks(rows, engine), np.empty(len(rows), np.int32)
+    # To start a thread takes longer than a few rows do.
+    executor = engine.executor if len(blocks) > 1 else _Here()
+    assign(blocks, centers, found, device=engine.device, executor=executor)
     return found
+
+
+class _Here:
+    """Items one after the other in the calling thread."""
+
+    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Iterator[Any]:
+        return map(function, items)
 
 
 def variance_of(blocks: list[Any], engine: Engine) -> float:

@@ -169,9 +169,7 @@ def labels_of(rows: npt.NDArray[Any], device: Device) -> Callable[[npt.NDArray[A
     block = device.asarray(rows)
 
     def labels(centers: npt.NDArray[Any]) -> Labels:
-        found: Labels = device.to_host(
-            device.assign_accumulate(block, device.asarray(centers), want_labels=True).labels
-        )
+        found: Labels = device.to_host(device.nearest(block, device.asarray(centers)))
         return found
 
     return labels

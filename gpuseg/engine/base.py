@@ -59,6 +59,9 @@ class Device(Protocol):
     def assign_accumulate(self, rows: Any, centers: Any, *, want_labels: bool = False) -> "LloydPass":
         """Assign rows to their nearest center and add them up per center (hot kernel)."""
 
+    def nearest(self, rows: Any, centers: Any) -> Any:
+        """int32 index of each row's nearest center on the device, the lower of equals: `labels` of a pass alone."""
+
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
 

@@ -57,6 +57,19 @@ def test_against_brute_force(device, dtype, seed, n, d, k):
     assert found.inertia == pytest.approx(nearest.astype(np.float64).sum(), rel=1e-12)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("k", [1, 5, 64])
+@pytest.mark.parametrize("n", [0, 1, 127, 128, 700])
+def test_labels_alone_are_those_of_a_pass(device, n, k, dtype):
+    rows, centers = (array.astype(dtype) for array in draw(n, n, 3, k))
+    # Equal centers, and rows half-way between two.
+    centers[k // 2 :] = centers[: k - k // 2] if k > 1 else centers
+    rows[: n // 3] = np.rint(rows[: n // 3]) + 0.5
+    found = device.to_host(device.nearest(device.asarray(rows), device.asarray(centers)))
+    assert found.dtype == np.int32
+    assert found.tolist() == device.to_host(run(device, rows, centers).labels).tolist()
+
+
 @given(seed=st.integers(0, 10**6), n=st.integers(2, 400), cuts=st.lists(st.integers(0, 400), max_size=5))
 def test_sums_on_the_grid_do_not_depend_on_blocks_or_order(device, seed, n, cuts):
     rows, centers = draw(seed, n, 5, 4)

@@ -47,6 +47,7 @@ def test_same_bits_as_comparing_all(by_cells, d, spread, dtype):
     expected = lloyd._compared(rows, centers, want_labels=True, want_second=True)
     assert equal(found, expected)
     assert found.inertia == pytest.approx(expected.inertia, rel=1e-12)
+    assert np.array_equal(lloyd.nearest_centers(rows, centers), expected.labels)
     bare = lloyd_pass(rows, centers, want_labels=False)
     assert equal(bare, expected, ("sums", "counts"))
     assert bare.labels is None

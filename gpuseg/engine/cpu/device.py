@@ -14,7 +14,7 @@ from gpuseg.engine.cpu.attribute_rows import attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.cpu.hashing import hash_ids, order_by_bucket
-from gpuseg.engine.cpu.lloyd import lloyd_pass
+from gpuseg.engine.cpu.lloyd import lloyd_pass, nearest_centers
 from gpuseg.engine.cpu.memory import free_bytes
 from gpuseg.engine.cpu.reading import read_chunks
 from gpuseg.engine.expression import Expression
@@ -98,6 +98,10 @@ class CpuDevice:
             Also return labels and the two smallest squared distances of each row.
         """
         return lloyd_pass(rows, centers, want_labels=want_labels)
+
+    def nearest(self, rows: Any, centers: Any) -> npt.NDArray[np.int32]:
+        """Index of the nearest center of each row, the lower of equals; rows and centers as in `assign_accumulate`."""
+        return nearest_centers(rows, centers)
 
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""

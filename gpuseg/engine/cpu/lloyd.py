@@ -35,26 +35,64 @@ def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]
     ValueError
         If the rows are of another type, or rows and centers of different widths.
     """
+    rows, centers = _checked(rows, centers)
+    cells = _cells(rows, centers, want_second=want_labels)
+    if cells is None:
+        return _compared(rows, centers, want_labels=want_labels, want_second=want_labels)
+    labels, nearest, second = cells.nearest(rows, want_second=want_labels)
+    sums, counts, tail = _room(rows, len(centers))
+    add_up(rows.ctypes.data, len(rows), tail, labels, sums, counts)
+    found = sums[:, : rows.shape[1]], counts, float(nearest.sum(dtype=np.float64))
+    return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
+
+
+def nearest_centers(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]) -> npt.NDArray[np.int32]:
+    """Index of each row's nearest center, the lower of equals, and nothing else: the same as `labels` of a pass.
+
+    Parameters, errors: see `lloyd_pass`.
+    """
+    rows, centers = _checked(rows, centers)
+    cells = _cells(rows, centers, want_second=False)
+    if cells is not None:
+        return cells.nearest(rows, want_second=False)[0]
+    labels: npt.NDArray[np.int32] = _compared(
+        rows, centers, want_labels=True, want_second=False, want_sums=False
+    ).labels
+    return labels
+
+
+def _checked(
+    rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """Rows in C order, and centers in their type."""
     rows, centers = np.ascontiguousarray(rows), np.asarray(centers, rows.dtype)
-    (n, d), k = rows.shape, len(centers)
-    if rows.dtype not in (np.float32, np.float64) or centers.shape != (k, d):
+    if rows.dtype not in (np.float32, np.float64) or centers.shape != (len(centers), rows.shape[1]):
         raise ValueError(f"rows of shape {rows.shape} and type {rows.dtype}, centers of shape {centers.shape}")
-    if k >= LEAST_CENTERS and n >= LEAST_ROWS:
-        cells = cells_of(centers.tobytes(), centers.shape, centers.dtype.str, _compared)
-        if cells.pays(rows, want_second=want_labels):
-            return _by_cells(rows, cells, k, want_labels=want_labels)
-    return _compared(rows, centers, want_labels=want_labels, want_second=want_labels)
+    return rows, centers
+
+
+def _cells(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating], *, want_second: bool) -> Cells | None:
+    """Cells of the centers where they spare comparisons."""
+    if len(centers) < LEAST_CENTERS or len(rows) < LEAST_ROWS:
+        return None
+    cells = cells_of(centers.tobytes(), centers.shape, centers.dtype.str, _compared)
+    return cells if cells.pays(rows, want_second=want_second) else None
 
 
 def _compared(
-    rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating], *, want_labels: bool, want_second: bool
+    rows: npt.NDArray[np.floating],
+    centers: npt.NDArray[np.floating],
+    *,
+    want_labels: bool,
+    want_second: bool,
+    want_sums: bool = True,
 ) -> LloydPass:
     """Every row compared with every center."""
     (n, d), k = rows.shape, len(centers)
     n_labels = n if want_labels else 0
     labels, nearest = np.empty(n_labels, np.int32), np.empty(n_labels, rows.dtype)
     second = np.empty(n if want_second else 0, rows.dtype)
-    sums, counts, tail = _room(rows, k)
+    sums, counts, tail = _room(rows, k if want_sums else 0)
     # Behind the last feature there is room for the rest of a vector.
     tile, moved = _zeros((2 * (d + _ALIGNED_BYTES // rows.itemsize), TILE), rows.dtype).reshape(2, -1, TILE)
     centers = np.ascontiguousarray(centers)
@@ -75,15 +113,6 @@ def _compared(
         second,
     )
     found = sums[:, :d], counts, float(inertia)
-    return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
-
-
-def _by_cells(rows: npt.NDArray[np.floating], cells: Cells, k: int, *, want_labels: bool) -> LloydPass:
-    """Every row compared with the centers that could be its nearest."""
-    labels, nearest, second = cells.nearest(rows, want_second=want_labels)
-    sums, counts, tail = _room(rows, k)
-    add_up(rows.ctypes.data, len(rows), tail, labels, sums, counts)
-    found = sums[:, : rows.shape[1]], counts, float(nearest.sum(dtype=np.float64))
     return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
 
 

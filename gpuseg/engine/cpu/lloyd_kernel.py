@@ -55,7 +55,10 @@ def _settle(tile, centers, lane, nearest, labels):  # type: ignore[no-untyped-de
 
 @nb.njit(cache=True, nogil=True)
 def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, labels_out, nearest_out, second_out):  # type: ignore[no-untyped-def]
-    """Assign n rows at an address and add them up; see `gpuseg.engine.cpu.lloyd` for the arrays."""
+    """Assign n rows at an address and add them up; see `gpuseg.engine.cpu.lloyd` for the arrays.
+
+    Arrays of what is not wanted are empty.
+    """
     k, d = centers.shape
     ranked, halves, shift, bound = quick
     nearest, second, squares = np.empty((3, TILE), centers.dtype)
@@ -79,7 +82,8 @@ def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, 
             own_distances(centers, tile_at, d, labels_at, nearest_at)
             for place in range(n_unsure):
                 _settle(tile, centers, unsure[place], nearest, labels)
-        accumulate(centers, here, size, d, labels_at, sums.ctypes.data, counts.ctypes.data)
+        if counts.size > 0:
+            accumulate(centers, here, size, d, labels_at, sums.ctypes.data, counts.ctypes.data)
         if want:
             for lane in range(size):
                 labels_out[start + lane] = labels[lane]

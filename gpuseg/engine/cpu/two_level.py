@@ -39,9 +39,15 @@ class Compare(Protocol):
     """How rows are compared with all of some centers; labels and distances are wanted."""
 
     def __call__(
-        self, rows: npt.NDArray[Any], centers: npt.NDArray[Any], *, want_labels: bool, want_second: bool
+        self,
+        rows: npt.NDArray[Any],
+        centers: npt.NDArray[Any],
+        *,
+        want_labels: bool,
+        want_second: bool,
+        want_sums: bool = True,
     ) -> LloydPass:
-        """See `LloydPass`; without `want_second`, only the nearest centers' distances."""
+        """See `LloydPass`; what is not wanted is empty."""
 
 
 @dataclass(frozen=True)
@@ -102,7 +108,7 @@ class Cells:
         self, rows: npt.NDArray[Any], labels: npt.NDArray[Any], nearest: npt.NDArray[Any], second: npt.NDArray[Any]
     ) -> Iterator[npt.NDArray[np.int64]]:
         """Fill the arrays level by level, and give the rows for which that was not enough."""
-        told = self._compare(rows, self._coarse, want_labels=True, want_second=False)
+        told = self._compare(rows, self._coarse, want_labels=True, want_second=False, want_sums=False)
         cell_of: npt.NDArray[np.int32] = told.labels
         # Distances are sums of d squares: their roots are off by less than this share.
         hair = 1 + (rows.shape[1] + 8) * float(np.finfo(rows.dtype).eps)
@@ -131,7 +137,8 @@ class Cells:
     ) -> None:
         """Compare some of the rows with the chosen centers, or with all."""
         centers = self._centers if chosen is None else self._centers[chosen]
-        told = self._compare(rows[places], centers, want_labels=True, want_second=bool(second.size))
+        wanted = {"want_labels": True, "want_second": bool(second.size), "want_sums": False}
+        told = self._compare(rows[places], centers, **wanted)
         labels[places] = told.labels if chosen is None else chosen[told.labels]
         nearest[places] = told.nearest
         if second.size:

@@ -218,6 +218,10 @@ class GpuDevice:
         with self._turn:
             return lloyd_pass(self._libraries, rows, centers, want_labels=want_labels)
 
+    def nearest(self, rows: Any, centers: Any) -> Any:
+        """Index of the nearest center of each row, the lower of equals; rows and centers as in `assign_accumulate`."""
+        return self.assign_accumulate(rows, centers, want_labels=True).labels
+
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
         row = capability(name, self.name)
