@@ -60,6 +60,11 @@ def test_one_that_is_started_again_at_once_is(port):
     assert Slots(Client(port, left=3), wait_seconds=300).look() == {"w1": 1}
 
 
+def test_a_client_that_gives_up_meanwhile(monkeypatch):
+    monkeypatch.setattr(Client, "scheduler", None)
+    assert Slots(Client(1), wait_seconds=300).look() == {"w1": 1}
+
+
 def test_one_that_listens_is_asked_as_ever():
     with socket.create_server(("127.0.0.1", 0)) as server:
         client = Client(server.getsockname()[1])

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from distributed import Client
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError
 
 from gpuseg.engine.base import Device
@@ -24,7 +25,7 @@ from gpuseg.errors import EngineError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_GONE = (CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
+_GONE = (ClosedClientError, CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
 _ANSWER_SECONDS = 10.0
 """How long workers may take to say how much memory they took."""
 

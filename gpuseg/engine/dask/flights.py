@@ -13,7 +13,7 @@ from typing import Any
 from uuid import uuid4
 
 from distributed import Client, Future, KilledWorker
-from distributed.client import FutureCancelledError
+from distributed.client import ClosedClientError, FutureCancelledError
 from distributed.comm import CommClosedError
 from distributed.protocol.pickle import dumps
 
@@ -162,7 +162,7 @@ class Flights:
                 workers=[flight.worker],
             )
             flight.future.add_done_callback(flight.note)
-        except (CommClosedError, OSError, RuntimeError) as error:
+        except (ClosedClientError, CommClosedError, OSError, RuntimeError) as error:
             raise unreachable(error) from None
 
     def _sent_function(self) -> Any:

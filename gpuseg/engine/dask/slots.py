@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable, Mapping
 
 from distributed import Client
+from distributed.client import ClosedClientError
 from distributed.comm import CommClosedError, get_address_host_port
 
 from gpuseg.errors import EngineError
 
-_GONE = (CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
+_GONE = (ClosedClientError, CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
 POLL_SECONDS = 1.0
 _MEANWHILE_SECONDS = 0.2
 _REFUSED_SECONDS = 60.0
@@ -82,7 +83,12 @@ class Slots:
     def _refuse_dead(self) -> None:
         """Wait while the client looks for its scheduler and nobody listens there, but not as long as for an answer."""
         begun = time.monotonic()
-        while self._client.status == "connecting" and _is_refused(self._client.scheduler.address):
+        # A client that gives up, in its own thread, has no scheduler any more.
+        while (
+            self._client.status == "connecting"
+            and (scheduler := self._client.scheduler) is not None
+            and _is_refused(scheduler.address)
+        ):
             if time.monotonic() - begun > _REFUSED_SECONDS:
                 raise unreachable(ConnectionRefusedError())
             time.sleep(_MEANWHILE_SECONDS)
