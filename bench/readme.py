@@ -111,7 +111,7 @@ def _grid_lines(results: Results, what: str) -> Iterator[Line]:
         _range([one["extra_share"] for one in memory], "{:.0%}"),
         _range(others, "{:.0%}"),
         "",
-        f"at most {memory[0]['at_most']:.0%} without labels: {verdict}",
+        f"at most {memory[0]['at_most']:.0%}{' without labels' if memory[0]['labels_share'] else ''}: {verdict}",
     )
 
 

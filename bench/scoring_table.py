@@ -5,6 +5,7 @@ from typing import Any
 
 from kmeans_table import best_ratio, judged, medians_of, memory_of
 
+_LABEL_BYTES = 4
 _LATENCIES = ("latency_1_seconds", "latency_1000_seconds")
 _RATIOS = ("cpu_seconds", "wall_seconds", *_LATENCIES)
 _FIGURES = ("cpu_seconds", "system_seconds", "wall_seconds", "rows_per_second", "extra_bytes", "first_use_seconds")
@@ -28,7 +29,8 @@ def summarise(size: Mapping[str, int], runs: Sequence[Mapping[str, Mapping[str, 
     """
     ratios = {name: best_ratio(runs, name) for name in _RATIOS}
     medians = medians_of(runs, _FIGURES)
-    return {"medians": medians, "ratios": ratios, "bar": judged(size, ratios), "memory": memory_of(size, medians)}
+    memory = memory_of(size, medians, label_bytes=_LABEL_BYTES)
+    return {"medians": medians, "ratios": ratios, "bar": judged(size, ratios), "memory": memory}
 
 
 def markdown(results: Mapping[str, Any]) -> str:

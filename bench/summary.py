@@ -7,7 +7,7 @@ from typing import Any
 Figures = Mapping[str, Any]
 
 _RATIOS = {"cpu": "cpu_seconds", "wall": "wall_seconds", "memory": "peak_bytes"}
-_BARS = {"cpu": 3.0, "memory": 2.0}
+_BARS = {"cpu": 5.0, "memory": 2.0}
 _MIB = 1 << 20
 
 
