@@ -6,7 +6,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from gpuseg.errors import ConfigError, IntegrityError
+from gpuseg.errors import ConfigError
 from gpuseg.segments.lookup import find_profile
 from gpuseg.segments.model import Model
 from gpuseg.segments.reasons import noise_reasons, profile_reasons
@@ -63,11 +63,11 @@ class Run:
         return Model.read(self.path / "model")
 
     def assignments(self) -> Any:
-        """Segment of every profile, as a pandas DataFrame."""
+        """Segment of every profile, as a pandas DataFrame; `IntegrityError` where a file is not the committed one."""
         return self._frame("assignments")
 
     def features(self) -> Any:
-        """Features of every profile with events, as a pandas DataFrame."""
+        """Features of every profile with events, likewise."""
         return self._frame("features")
 
     def explain(self, profile_id: int | str) -> dict[str, Any]:
@@ -123,10 +123,9 @@ class Run:
         return version
 
     def _frame(self, folder: str) -> Any:
-        files = bucket_files(self.path / folder)
-        if not files:
-            raise IntegrityError(f"{self.path / folder}: holds no tables")
-        return pa.concat_tables([read_table(file) for file in files]).to_pandas()
+        """All buckets of a folder, which must be those that were committed."""
+        Version(self.path).verify(f"{folder}/")
+        return pa.concat_tables([read_table(file) for file in bucket_files(self.path / folder)]).to_pandas()
 
 
 def open_run(path: str | Path) -> Run:

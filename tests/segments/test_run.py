@@ -1,4 +1,6 @@
 import re
+import shutil
+from pathlib import Path
 
 import pytest
 
@@ -27,6 +29,16 @@ def test_a_missing_part_is_named(tmp_path):
 
 
 @pytest.mark.parametrize("part", ["assignments", "features"])
-def test_missing_tables_are_named(tmp_path, part):
-    with pytest.raises(IntegrityError, match=re.escape(str(tmp_path / part))):
-        getattr(Run(tmp_path), part)()
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(file.read_bytes()[:-1])])
+def test_tables_are_whole_or_refused(planted, tmp_path, part, damage):
+    version = tmp_path / "v0001"
+    shutil.copytree(planted.path, version)
+    file = sorted((version / part).glob("*.parquet"))[0]
+    damage(file)
+    with pytest.raises(IntegrityError, match=f"^{re.escape(str(file))}: "):
+        getattr(Run(version), part)()
+
+
+def test_what_is_no_version_is_named(tmp_path):
+    with pytest.raises(IntegrityError, match=re.escape(str(tmp_path))):
+        Run(tmp_path).features()
