@@ -138,6 +138,6 @@ def test_no_room_for_the_scratch_of_workers(sources, out, monkeypatch):
     def full(*_, **__):
         raise FULL
 
-    monkeypatch.setattr("gpuseg.engine.dask.cluster.tempfile.mkdtemp", full)
+    monkeypatch.setattr("gpuseg.engine.dask.scratch.tempfile.mkdtemp", full)
     with pytest.raises(EngineError, match="no scratch folder can be made"):
         go_on(config(sources, out, run={"executor": "dask"}))
