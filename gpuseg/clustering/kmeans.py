@@ -223,7 +223,7 @@ class _BlockPass:
     want_labels: bool = False
 
     def __call__(self, block: Any) -> LloydPass:
-        rows = _rows_of(block, self.device)
+        rows = rows_of(block, self.device)
         return self.device.assign_accumulate(rows, self.centers, want_labels=self.want_labels)
 
 
@@ -236,12 +236,13 @@ class _Nearest:
 
     def __call__(self, block: Any) -> npt.NDArray[np.int32]:
         found: npt.NDArray[np.int32] = self.device.to_host(
-            self.device.nearest(_rows_of(block, self.device), self.centers)
+            self.device.nearest(rows_of(block, self.device), self.centers)
         )
         return found
 
 
-def _rows_of(block: Any, device: Device) -> Any:
+def rows_of(block: Any, device: Device) -> Any:
+    """The rows of a block, which is an array of the device or gives one."""
     return block(device) if callable(block) else block
 
 
@@ -265,7 +266,7 @@ def _farthest_rows(blocks: Sequence[Any], centers: npt.NDArray[Any], device: Dev
     """Distinct rows farthest from their nearest center; ties go to the row of least coordinates."""
     candidates = []
     for block in blocks:
-        on_device = _rows_of(block, device)
+        on_device = rows_of(block, device)
         rows = device.to_host(on_device)
         nearest = device.to_host(device.assign_accumulate(on_device, centers, want_labels=True).nearest)
         # Single precision only shortlists: every row within a rounding error of the n-th distance stays.

@@ -11,11 +11,24 @@ from gpuseg.errors import ClusteringError, ConfigError
 
 _BLOCK_ROWS = 16_384
 
-_OF_METHOD: dict[str, dict[str, Any]] = {
-    "kmeans": {"n_segments": "auto", "init": "k-means++", "n_init": "auto"},
-    "hdbscan": {"min_cluster_size": "auto", "min_samples": "auto", "selection": "eom", "noise": "keep"},
+_NOT_GIVEN: dict[str, Any] = {
+    "n_segments": "auto",
+    "init": "k-means++",
+    "n_init": "auto",
+    "micro_clusters": "auto",
+    "min_cluster_size": "auto",
+    "min_samples": "auto",
+    "selection": "eom",
+    "noise": "keep",
 }
-"""Parameters that one method has, and the value that stands for not being given."""
+"""Parameters that only some methods have, and the value that stands for not being given."""
+
+_METHODS = {
+    "kmeans": ("n_segments", "init", "n_init"),
+    "hierarchical": ("n_segments", "micro_clusters"),
+    "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise"),
+}
+"""Which of them each method has."""
 
 
 def check_parameters(given: Any) -> None:
@@ -25,14 +38,14 @@ def check_parameters(given: Any) -> None:
     ------
     ConfigError
     """
-    if given.method not in _OF_METHOD:
-        raise ConfigError(f"method={given.method!r} is not available; use 'kmeans' or 'hdbscan'")
-    for method, defaults in _OF_METHOD.items():
-        for name, default in defaults.items():
-            value = getattr(given, name)
-            if method != given.method and not (isinstance(value, str) and value == default):
-                raise ConfigError(f"{name} belongs to method={method!r}, but method={given.method!r}")
-    for name, least in (("min_cluster_size", 2), ("min_samples", 1)):
+    if given.method not in _METHODS:
+        raise ConfigError(f"method={given.method!r} is not available; use {', '.join(map(repr, _METHODS))}")
+    for name, default in _NOT_GIVEN.items():
+        value = getattr(given, name)
+        if name not in _METHODS[given.method] and not (isinstance(value, str) and value == default):
+            owners = " or ".join(repr(method) for method, names in _METHODS.items() if name in names)
+            raise ConfigError(f"{name} belongs to method={owners}, but method={given.method!r}")
+    for name, least in (("min_cluster_size", 2), ("min_samples", 1), ("micro_clusters", 2)):
         value = getattr(given, name)
         if value != "auto" and not (_whole(value) and int(value) >= least):
             raise ConfigError(f"{name}={value!r} must be 'auto' or a whole number of at least {least}")

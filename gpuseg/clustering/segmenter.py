@@ -1,5 +1,6 @@
 """`Segmenter`: gpuseg's clustering as a scikit-learn clusterer over a feature matrix."""
 
+from copy import copy
 from typing import Any, Literal
 
 import numpy as np
@@ -8,30 +9,26 @@ from sklearn.base import BaseEstimator, ClassNamePrefixFeaturesOutMixin, Cluster
 from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.containers import container_of
 from gpuseg.clustering.density import fit_density
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, assign, best_of, labels_for, lloyd
+from gpuseg.clustering.fits import AUTO_MIN_SHARE, hierarchy_of, kmeans_of
+from gpuseg.clustering.hierarchy import Hierarchy
 from gpuseg.clustering.neighbourhood import inertia_of
 from gpuseg.clustering.parameters import check_inertia, check_parameters, check_squares, density_of
-from gpuseg.clustering.row_blocks import nearest_centers, row_blocks, variance_of
-from gpuseg.clustering.seeding import seed_centers
+from gpuseg.clustering.row_blocks import nearest_centers, row_blocks
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
 
-_AUTO_RANGE = (2, 12)
-_AUTO_MIN_SHARE = 0.01
-
 
 class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
-    """Segmentation of a feature matrix by K-means or HDBSCAN.
+    """Segmentation of a feature matrix by K-means, Ward's hierarchy or HDBSCAN.
 
     Parameters
     ----------
-    method : {"kmeans", "hdbscan"}, default "kmeans"
-        K-means parts all rows; HDBSCAN finds dense groups of any shape, as many as there are, and calls the rest noise.
-        It works exactly on all rows or refuses, does not depend on their order, and uses none of the parameters up to
-        `tol`.
+    method : {"kmeans", "hierarchical", "hdbscan"}, default "kmeans"
+        K-means parts all rows. The hierarchy merges micro-clusters, of which `cut` makes any number of segments without
+        a refit. HDBSCAN finds dense groups of any shape, as many as there are, and calls the rest noise; it works
+        exactly on all rows or refuses, and does not depend on their order.
     n_segments : int or "auto", default "auto"
         Number of segments. `auto` takes the one of 2 to 12 by the rule of `gpuseg.clustering.choose` (gaps between
         segments that come out again, else a clear silhouette, else the elbow), never more than there are distinct rows.
@@ -44,6 +41,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     tol : float, default 1e-4
         Stop once the squared moves of the centers add up to at most this share of the columns' mean variance. With 0,
         exactly `max_iter` updates are made unless the centers stop moving.
+    micro_clusters : int or "auto", default "auto"
+        Most micro-clusters of the hierarchy, found by K-means on at most 131 072 sampled rows; `auto` is twice the root
+        of the rows, from 256 to 20 000. Rows are exact where there are no more distinct ones than this.
     min_cluster_size : int or "auto", default "auto"
         Fewest rows of a segment of HDBSCAN; `auto` is a hundredth of the rows, at least 25, at most a quarter of them.
     min_samples : int or "auto", default "auto"
@@ -60,7 +60,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     Attributes
     ----------
     cluster_centers_ : array of shape (n_segments, n_features)
-        Centers, largest segment first; means of the segments where the method is HDBSCAN.
+        Centers, largest segment first; means of the segments where the method is not K-means.
     labels_ : int32 array of shape (n_rows,)
         Segment of each row; it and `inertia_` belong to the returned centers. -1 is noise.
     probabilities_ : float64 array of shape (n_rows,)
@@ -68,7 +68,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     inertia_ : float
         Sum of squared distances to the nearest center, or with HDBSCAN of rows in segments to their own mean.
     n_iter_ : int
-        Updates made, 1 with HDBSCAN.
+        Updates made, 1 without K-means.
     n_segments_ : int
         Number of segments.
     n_features_in_ : int
@@ -77,6 +77,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     References
     ----------
     Lloyd, S. (1982). Least squares quantization in PCM. IEEE Transactions on Information Theory 28.
+    Ward, J. (1963). Hierarchical grouping to optimize an objective function. JASA 58.
     Arthur, D., Vassilvitskii, S. (2007). k-means++: the advantages of careful seeding. SODA.
     Campello, R., Moulavi, D., Sander, J. (2013). Density-based clustering based on hierarchical density estimates.
 
@@ -98,6 +99,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         n_init: int | str = "auto",
         max_iter: int = 300,
         tol: float = 1e-4,
+        micro_clusters: int | Literal["auto"] = "auto",
         min_cluster_size: int | Literal["auto"] = "auto",
         min_samples: int | Literal["auto"] = "auto",
         selection: Literal["eom", "leaf"] = "eom",
@@ -111,6 +113,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.n_init = n_init
         self.max_iter = max_iter
         self.tol = tol
+        self.micro_clusters = micro_clusters
         self.min_cluster_size = min_cluster_size
         self.min_samples = min_samples
         self.selection = selection
@@ -145,12 +148,14 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         check_parameters(self)
         rows = validate_data(self, container_of(X).to_array(X), dtype=[np.float64, np.float32], order="C")
         check_squares(rows)
-        for name in {"probabilities_", "_neighbourhood"} & vars(self).keys():
+        for name in {"probabilities_", "_neighbourhood", "_hierarchy", "_groups"} & vars(self).keys():
             delattr(self, name)
         with open_engine(engine=self.engine) as engine:
             if self.method == "hdbscan":
                 return self._fit_density(rows, engine)
-            fit, labels = self._fit_rows(rows, engine)
+            if self.method == "hierarchical":
+                return self._fit_hierarchy(rows, engine)
+            fit, labels = kmeans_of(self, rows, engine)
         check_inertia(fit.inertia)
         self._labels: npt.NDArray[Any] = labels
         self.cluster_centers_ = fit.centers
@@ -158,6 +163,25 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.n_iter_ = fit.n_iter
         self.n_segments_ = len(fit.centers)
         return self
+
+    def cut(self, n_segments: int) -> "Segmenter":
+        """The segments of another granularity from the same hierarchy, as a fitted copy; rows are not read again.
+
+        Raises
+        ------
+        ConfigError
+            If the method is not hierarchical.
+        ClusteringError
+            If there are fewer micro-clusters.
+        """
+        check_is_fitted(self)
+        if not hasattr(self, "_hierarchy"):
+            raise ConfigError(f"method={self.method!r} has no hierarchy to cut; use method='hierarchical'")
+        found = copy(self)
+        found.n_segments = n_segments
+        check_parameters(found)
+        found._take(self._hierarchy, n_segments)
+        return found
 
     def predict(self, X: Any) -> Any:
         """Segment of each row, in the kind of container given: the nearest, or that of its dense neighbours.
@@ -187,7 +211,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         check_is_fitted(self)
         rows = self._validated(X)
         with open_engine(engine=self.engine) as engine:
-            if hasattr(self, "_neighbourhood"):
+            if self.method != "kmeans":
                 return -inertia_of(rows, self._placed(rows, engine), self.cluster_centers_)
             centers = engine.device.asarray(self.cluster_centers_.astype(rows.dtype))
             return -sum(engine.device.assign_accumulate(b, centers).inertia for b in row_blocks(rows, engine))
@@ -219,10 +243,13 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         if hasattr(self, "_neighbourhood"):
             labels, _ = self._neighbourhood.place(rows, device=engine.device)
             return labels
+        if hasattr(self, "_hierarchy"):
+            micro = nearest_centers(rows, self._hierarchy.micro.centers.astype(rows.dtype), engine)
+            return self._groups[micro]
         return nearest_centers(rows, self.cluster_centers_.astype(rows.dtype), engine)
 
     def _fit_density(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
-        density = density_of(self, len(rows), min_share=_AUTO_MIN_SHARE)
+        density = density_of(self, len(rows), min_share=AUTO_MIN_SHARE)
         fit = fit_density(rows, device=engine.device, density=density)
         self._labels, self.probabilities_, self._neighbourhood = fit.labels, fit.strengths, fit.neighbourhood
         self.cluster_centers_ = fit.means.astype(rows.dtype)
@@ -231,64 +258,18 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.n_segments_ = len(fit.counts)
         return self
 
-    def _fit_rows(self, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, npt.NDArray[Any]]:
-        blocks = row_blocks(rows, engine)
-        given = not isinstance(self.init, str)
-        chosen = self.n_segments == "auto" and not given
-        variance = variance_of(blocks, engine) if self.tol > 0 or chosen else 1.0
-        where: dict[str, Any] = {"device": engine.device, "executor": engine.executor}
-        options = {**where, "max_iter": self.max_iter, "tol": self.tol, "variance": variance}
-        if given:
-            centers = np.asarray(self.init, rows.dtype)
-            if centers.shape[1] != rows.shape[1] or not np.isfinite(centers).all():
-                raise ConfigError(f"init of shape {centers.shape} must hold finite centers of {rows.shape[1]} features")
-            labels = labels_for(len(rows), len(centers))
-            return lloyd(blocks, centers, labels=labels, **options), labels
-        sample = self._sample(rows)
-        k = self._count(rows, sample, engine, variance)
-        n_starts = AUTO_STARTS if self.n_init == "auto" else int(self.n_init)
-        if self.init == "random":
-            draw = np.random.default_rng(self.seed)
-            starts = [sample[draw.choice(len(sample), k, replace=False)] for _ in range(n_starts)]
-        else:
-            starts = seed_centers(sample, k, n_starts=n_starts, seed=self.seed)
-        if len(starts) > 1 and len(sample) < len(rows):
-            starts = [best_of(starts, [engine.device.asarray(sample)], **options).centers]
-        labels = labels_for(len(rows), k)
-        if len(starts) == 1:
-            return lloyd(blocks, starts[0], labels=labels, **options), labels
-        fit = best_of(starts, blocks, **options)
-        assign(blocks, fit.centers, labels, **where)
-        return fit, labels
+    def _fit_hierarchy(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
+        hierarchy, self._micro, k = hierarchy_of(self, rows, engine)
+        return self._take(hierarchy, k)
 
-    def _count(self, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
-        wanted = _AUTO_RANGE[1] if self.n_segments == "auto" else int(self.n_segments)
-        distinct = n_distinct(sample, enough=wanted)
-        if distinct < wanted and len(sample) < len(rows):
-            distinct = n_distinct(rows, enough=wanted)
-        if self.n_segments != "auto":
-            if wanted > distinct:
-                raise ClusteringError(
-                    f"n_segments={self.n_segments} is more than the {distinct} distinct rows of X "
-                    f"(n_samples={len(rows)}); ask for fewer segments"
-                )
-            return wanted
-        candidates = [k for k in range(_AUTO_RANGE[0], _AUTO_RANGE[1] + 1) if k <= distinct and k < len(sample)]
-        if not candidates:
-            return distinct
-        choice = choose_segments(
-            sample[:CHOICE_ROWS],
-            candidates,
-            device=engine.device,
-            executor=engine.executor,
-            seed=self.seed,
-            min_share=_AUTO_MIN_SHARE,
-            variance=variance,
-        )
-        return choice.segments
-
-    def _sample(self, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        if len(rows) <= SEEDING_ROWS:
-            return rows
-        chosen = np.random.default_rng(self.seed).choice(len(rows), SEEDING_ROWS, replace=False)
-        return np.ascontiguousarray(rows[chosen])
+    def _take(self, hierarchy: Hierarchy, k: int) -> "Segmenter":
+        """Take the segments of a cut."""
+        if k > hierarchy.tree.n_points:
+            raise ClusteringError(
+                f"n_segments={k} is more than the {hierarchy.tree.n_points} micro-clusters; set micro_clusters higher"
+            )
+        cut = hierarchy.cut(k)
+        self._hierarchy, self._groups, self._labels = hierarchy, cut.groups, cut.groups[self._micro]
+        self.cluster_centers_, self.inertia_ = cut.means.astype(hierarchy.micro.centers.dtype), cut.inertia
+        self.n_iter_, self.n_segments_ = 1, k
+        return self

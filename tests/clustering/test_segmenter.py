@@ -24,7 +24,7 @@ from gpuseg.errors import ClusteringError, ConfigError
 X = make_blobs(300, 3, centers=4, cluster_std=0.6, random_state=1)[0]
 
 
-@parametrize_with_checks([Segmenter(engine="cpu"), Segmenter(method="hdbscan", engine="cpu")])
+@parametrize_with_checks([Segmenter(method=method, engine="cpu") for method in ("kmeans", "hierarchical", "hdbscan")])
 def test_scikit_learn_checks(estimator, check):
     check(estimator)
 

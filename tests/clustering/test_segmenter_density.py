@@ -93,11 +93,11 @@ def test_where_nothing_is_dense_everything_is_noise():
 @pytest.mark.parametrize(
     ("parameters", "message"),
     [
-        ({"n_segments": 4}, "n_segments belongs to method='kmeans', but method='hdbscan'"),
+        ({"n_segments": 4}, "n_segments belongs to method='kmeans' or 'hierarchical', but method='hdbscan'"),
         ({"init": np.zeros((2, 2))}, "init belongs to method='kmeans', but method='hdbscan'"),
         ({"n_init": 3}, "n_init belongs to method='kmeans', but method='hdbscan'"),
         ({"method": "kmeans"}, "min_cluster_size belongs to method='hdbscan', but method='kmeans'"),
-        ({"method": "dbscan"}, "method='dbscan' is not available; use 'kmeans' or 'hdbscan'"),
+        ({"method": "dbscan"}, "method='dbscan' is not available; use 'kmeans', 'hierarchical', 'hdbscan'"),
         ({"min_cluster_size": 1}, "min_cluster_size=1 must be 'auto' or a whole number of at least 2"),
         ({"min_cluster_size": 2.5}, "min_cluster_size=2.5 must be 'auto' or a whole number of at least 2"),
         ({"min_samples": 0}, "min_samples=0 must be 'auto' or a whole number of at least 1"),

@@ -1,0 +1,100 @@
+"""The fits of `Segmenter` that part all rows: K-means and the hierarchy.
+
+`given` is the Segmenter itself, whose parameters are valid.
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
+from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, Labels, assign, best_of, labels_for, lloyd
+from gpuseg.clustering.micro import MICRO_ROWS, n_micro_of
+from gpuseg.clustering.row_blocks import row_blocks, variance_of
+from gpuseg.clustering.seeding import seed_centers
+from gpuseg.engine import Engine
+from gpuseg.errors import ClusteringError, ConfigError
+
+AUTO_MIN_SHARE = 0.01
+_AUTO_RANGE = (2, 12)
+
+
+def hierarchy_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Hierarchy, Labels, int]:
+    """The hierarchy, the micro-cluster of every row, and the number of segments."""
+    blocks = row_blocks(rows, engine)
+    # Centers start from the first of these, so they come in no order.
+    drawn = np.random.default_rng(given.seed).permutation(len(rows))[:MICRO_ROWS]
+    sample = np.ascontiguousarray(rows[drawn])
+    n_micro = n_micro_of(len(rows)) if given.micro_clusters == "auto" else int(given.micro_clusters)
+    labels = labels_for(len(rows), n_micro)
+    where: dict[str, Any] = {"device": engine.device, "executor": engine.executor}
+    k = _count(given, rows, _sample(given, rows), engine, variance_of(blocks, engine))
+    return fit_hierarchy(blocks, sample, n_micro, labels=labels, **where), labels, k
+
+
+def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, Labels]:
+    """K-means and the label of every row."""
+    blocks = row_blocks(rows, engine)
+    own = not isinstance(given.init, str)
+    chosen = given.n_segments == "auto" and not own
+    variance = variance_of(blocks, engine) if given.tol > 0 or chosen else 1.0
+    where: dict[str, Any] = {"device": engine.device, "executor": engine.executor}
+    options = {**where, "max_iter": given.max_iter, "tol": given.tol, "variance": variance}
+    if own:
+        centers = np.asarray(given.init, rows.dtype)
+        if centers.shape[1] != rows.shape[1] or not np.isfinite(centers).all():
+            raise ConfigError(f"init of shape {centers.shape} must hold finite centers of {rows.shape[1]} features")
+        labels = labels_for(len(rows), len(centers))
+        return lloyd(blocks, centers, labels=labels, **options), labels
+    sample = _sample(given, rows)
+    k = _count(given, rows, sample, engine, variance)
+    n_starts = AUTO_STARTS if given.n_init == "auto" else int(given.n_init)
+    if given.init == "random":
+        draw = np.random.default_rng(given.seed)
+        starts = [sample[draw.choice(len(sample), k, replace=False)] for _ in range(n_starts)]
+    else:
+        starts = seed_centers(sample, k, n_starts=n_starts, seed=given.seed)
+    if len(starts) > 1 and len(sample) < len(rows):
+        starts = [best_of(starts, [engine.device.asarray(sample)], **options).centers]
+    labels = labels_for(len(rows), k)
+    if len(starts) == 1:
+        return lloyd(blocks, starts[0], labels=labels, **options), labels
+    fit = best_of(starts, blocks, **options)
+    assign(blocks, fit.centers, labels, **where)
+    return fit, labels
+
+
+def _count(given: Any, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
+    wanted = _AUTO_RANGE[1] if given.n_segments == "auto" else int(given.n_segments)
+    distinct = n_distinct(sample, enough=wanted)
+    if distinct < wanted and len(sample) < len(rows):
+        distinct = n_distinct(rows, enough=wanted)
+    if given.n_segments != "auto":
+        if wanted > distinct:
+            raise ClusteringError(
+                f"n_segments={given.n_segments} is more than the {distinct} distinct rows of X "
+                f"(n_samples={len(rows)}); ask for fewer segments"
+            )
+        return wanted
+    candidates = [k for k in range(_AUTO_RANGE[0], _AUTO_RANGE[1] + 1) if k <= distinct and k < len(sample)]
+    if not candidates:
+        return distinct
+    choice = choose_segments(
+        sample[:CHOICE_ROWS],
+        candidates,
+        device=engine.device,
+        executor=engine.executor,
+        seed=given.seed,
+        min_share=AUTO_MIN_SHARE,
+        variance=variance,
+    )
+    return choice.segments
+
+
+def _sample(given: Any, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if len(rows) <= SEEDING_ROWS:
+        return rows
+    chosen = np.random.default_rng(given.seed).choice(len(rows), SEEDING_ROWS, replace=False)
+    return np.ascontiguousarray(rows[chosen])
