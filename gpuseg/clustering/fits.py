@@ -46,6 +46,8 @@ def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, 
         centers = np.asarray(given.init, rows.dtype)
         if centers.shape[1] != rows.shape[1] or not np.isfinite(centers).all():
             raise ConfigError(f"init of shape {centers.shape} must hold finite centers of {rows.shape[1]} features")
+        if len(centers) > len(rows):
+            raise ClusteringError(f"init of {len(centers)} centers is more than the {len(rows)} rows of X")
         labels = labels_for(len(rows), len(centers))
         return lloyd(blocks, centers, labels=labels, **options), labels
     sample = _sample(given, rows)

@@ -68,6 +68,8 @@ def check_parameters(given: Any) -> None:
         shape = np.shape(given.init)
         if len(shape) != 2 or (given.n_segments != "auto" and shape[0] != given.n_segments):
             raise ConfigError(f"init of shape {shape} must have shape (n_segments, n_features)")
+        if given.n_init not in ("auto", 1):
+            raise ConfigError(f"n_init={given.n_init!r}: init gives one start; use 1 or 'auto'")
 
 
 def density_of(given: Any, n_rows: int, *, min_share: float) -> Density:

@@ -1,4 +1,5 @@
 import itertools
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -255,3 +256,25 @@ def test_labels_of_many_segments(engine, k):
     labels = labels_for(k, k)
     found = lloyd([rows], rows, device=engine.device, executor=engine.executor, max_iter=1, labels=labels)
     assert (found.centers[labels] == rows).all()
+
+
+def test_centers_without_rows_stay_where_every_row_has_one(fit):
+    rows = np.repeat(np.random.default_rng(1).normal(size=(40, 3)), 3, axis=0)
+    start = np.concatenate([rows[::3] + 0.01, rows[:90:3] + 500])
+    found = fit([rows], start, max_iter=300, tol=0.0)
+    assert found.n_iter < 10
+    assert found.inertia < 1e-20
+    assert (found.counts == 0).sum() == 30
+
+
+def test_empty_clusters_among_few_values_take_little_memory(fit):
+    rows = np.random.default_rng(2).integers(0, 2, (60_000, 20)).astype(np.float32)
+    start = np.repeat(rows[:10], 8, axis=0)
+    tracemalloc.start()
+    try:
+        found = fit([rows], start, max_iter=3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (found.counts > 0).all()
+    assert peak < 6 * rows.nbytes

@@ -119,6 +119,7 @@ def test_single_precision_may_be_predicted_by_a_model_of_double():
         {"init": np.zeros(3)},
         {"init": np.zeros((3, 3)), "n_segments": 2},
         {"init": np.full((1, 3), np.nan), "n_segments": 1},
+        {"init": np.zeros((2, 3)), "n_segments": 2, "n_init": 7},
         {"engine": "cuda"},
     ],
     ids=str,
@@ -298,3 +299,8 @@ def test_values_whose_squares_overflow_are_refused(method):
     rows = np.random.default_rng(0).normal(size=(60, 2)) * 1e200
     with pytest.raises(ValueError, match="squares of its values overflow"):
         Segmenter(method=method).fit(rows)
+
+
+def test_more_starting_centers_than_rows_are_refused():
+    with pytest.raises(ClusteringError, match=f"init of {len(X) + 1} centers is more than the {len(X)} rows of X"):
+        Segmenter(init=np.zeros((len(X) + 1, 3)), engine="cpu").fit(X)

@@ -66,7 +66,7 @@ def _checked(
 ) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
     """Rows in C order, and centers in their type."""
     rows, centers = np.ascontiguousarray(rows), np.asarray(centers, rows.dtype)
-    if rows.dtype not in (np.float32, np.float64) or centers.shape != (len(centers), rows.shape[1]):
+    if rows.dtype not in (np.float32, np.float64) or centers.shape != (len(centers), *rows.shape[1:]) or rows.ndim != 2:
         raise ValueError(f"rows of shape {rows.shape} and type {rows.dtype}, centers of shape {centers.shape}")
     return rows, centers
 
