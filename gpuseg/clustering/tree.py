@@ -89,16 +89,26 @@ def ward_tree(points: npt.NDArray[Any], weights: npt.NDArray[Any]) -> MergeTree:
         If there are no points, a weight is not above zero, or a number is not finite.
     """
     exact, mass = np.asarray(points, np.float64), np.asarray(weights, np.float64)
-    if not len(exact) or mass.shape != (len(exact),):
+    if exact.ndim != 2 or not len(exact) or mass.shape != (len(exact),):
         raise ValueError(f"points of shape {exact.shape}, weights of shape {mass.shape}")
     if not (np.isfinite(exact).all() and np.isfinite(mass).all() and (mass > 0).all()):
         raise ValueError("points must be finite, weights finite and above zero")
     n = len(exact)
     pairs, squares = np.empty((n - 1, 2), np.int64), np.empty(n - 1)
+    # By powers of two, which round nothing, so that no square overflows or vanishes.
+    length, weight = _power_of(np.abs(exact).max(initial=0.0)), _power_of(mass.max())
+    scaled, mass = np.ldexp(exact, -length), np.ldexp(mass, -weight)
     # Less their mean, so that little is lost to rounding; by column, so that distances to all are found at once.
-    _chain(np.ascontiguousarray((exact - exact.mean(axis=0)).T), mass.copy(), pairs, squares)
+    _chain(np.ascontiguousarray((scaled - scaled.mean(axis=0)).T), mass, pairs, squares)
     order = np.argsort(squares, kind="stable")
-    return MergeTree(_numbered(pairs[order]), np.sqrt(squares[order]))
+    # An even power has a whole root.
+    heights = np.ldexp(np.sqrt(np.ldexp(squares[order], weight % 2)), length + weight // 2)
+    return MergeTree(_numbered(pairs[order]), heights)
+
+
+def _power_of(number: float) -> int:
+    """Exponent of the power of two above a number."""
+    return int(np.frexp(number)[1])
 
 
 def _numbered(pairs: Int64Array) -> Int64Array:

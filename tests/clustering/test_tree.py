@@ -87,6 +87,20 @@ def test_far_from_zero():
     np.testing.assert_allclose(far.heights, near.heights, rtol=1e-6)
 
 
+@pytest.mark.parametrize("power", [-900, -3, 1, 900])
+def test_any_scale_of_points_and_weights_gives_the_same_tree(power):
+    rows, weights = points(4, 60, 3), np.random.default_rng(4).integers(1, 9, 60)
+    tree = ward_tree(rows, weights)
+    far, heavy = (
+        ward_tree(np.ldexp(rows, power), weights),
+        ward_tree(rows, np.ldexp(weights.astype(float), 2 * power // 3)),
+    )
+    assert np.array_equal(far.merges, tree.merges)
+    assert np.array_equal(far.heights, np.ldexp(tree.heights, power))
+    assert np.array_equal(heavy.merges, tree.merges)
+    np.testing.assert_allclose(heavy.heights, tree.heights * 2.0 ** (2 * power // 3 / 2), rtol=1e-12)
+
+
 def test_one_point():
     tree = ward_tree(np.zeros((1, 2)), np.ones(1))
     assert (tree.merges.shape, tree.cut(1).tolist()) == ((0, 2), [0])
@@ -103,6 +117,8 @@ def test_a_cut_that_cannot_be(n_groups):
     [
         (np.empty((0, 2)), np.empty(0), "shape"),
         (np.eye(2), np.ones(3), "shape"),
+        (np.ones(3), np.ones(3), "shape"),
+        (np.ones((3, 1, 1)), np.ones(3), "shape"),
         (np.eye(2), np.array([1, 0]), "above zero"),
         (np.eye(2), np.array([1, np.inf]), "finite"),
         (np.array([[0, np.nan], [1, 1]]), np.ones(2), "finite"),

@@ -62,7 +62,7 @@ def test_rows_without_structure_are_compared_with_all(by_cells, seed):
     assert equal(found, lloyd._compared(rows, centers, want_labels=True, want_second=True))
 
 
-@pytest.mark.parametrize("scale", [1e-12, 1.0, 1e12])
+@pytest.mark.parametrize("scale", [1e-30, 1e-25, 1e-23, 1e-21, 1e-12, 1.0, 1e12])
 @pytest.mark.parametrize("shift", [0.0, 1e3, 1e6])
 def test_far_from_zero_and_on_any_scale(scale, shift):
     rows, centers = blobs(on_grid=False)

@@ -111,8 +111,11 @@ class Cells:
         told = self._compare(rows, self._coarse, want_labels=True, want_second=False, want_sums=False)
         cell_of: npt.NDArray[np.int32] = told.labels
         # Distances are sums of d squares: their roots are off by less than this share.
-        hair = 1 + (rows.shape[1] + 8) * float(np.finfo(rows.dtype).eps)
-        own = np.sqrt(told.nearest.astype(np.float64)) * hair
+        limits, d = np.finfo(rows.dtype), rows.shape[1]
+        hair = 1 + (d + 8) * float(limits.eps)
+        # Below this, squares underflow and say nothing.
+        least = np.sqrt(d * float(limits.tiny) / float(limits.eps))
+        own = np.maximum(np.sqrt(told.nearest.astype(np.float64)) * hair, least)
         left = np.arange(len(rows))
         for level in self._levels:
             left = left[np.argsort(cell_of[left], kind="stable")]
@@ -122,7 +125,7 @@ class Cells:
             reached = (second if second.size else nearest)[left].astype(np.float64)
             # Written so that what is not a number is unsure.
             with np.errstate(invalid="ignore"):
-                sure = np.sqrt(reached) * hair + own[left] < level.radii[cell_of[left]]
+                sure = np.maximum(np.sqrt(reached) * hair, least) + own[left] < level.radii[cell_of[left]]
             left = np.sort(left[~sure])
             yield left
 
