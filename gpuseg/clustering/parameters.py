@@ -10,6 +10,8 @@ from gpuseg.clustering.density import Density, resolved_density
 from gpuseg.errors import ClusteringError, ConfigError
 
 _BLOCK_ROWS = 16_384
+MOST_IN_FLOAT32 = 2.0**60
+"""Of values up to here, single precision holds the squares of differences, added up."""
 
 _NOT_GIVEN: dict[str, Any] = {
     "n_segments": "auto",
@@ -66,7 +68,7 @@ def check_parameters(given: Any) -> None:
         raise ConfigError(f"init={given.init!r} must be 'k-means++', 'random' or an array of centers")
     if not isinstance(given.init, str):
         shape = np.shape(given.init)
-        if len(shape) != 2 or (given.n_segments != "auto" and shape[0] != given.n_segments):
+        if len(shape) != 2 or not shape[0] or (given.n_segments != "auto" and shape[0] != given.n_segments):
             raise ConfigError(f"init of shape {shape} must have shape (n_segments, n_features)")
         if given.n_init not in ("auto", 1):
             raise ConfigError(f"n_init={given.n_init!r}: init gives one start; use 1 or 'auto'")
@@ -111,6 +113,11 @@ def check_squares(rows: npt.NDArray[Any]) -> None:
         check_inertia(
             sum(float(np.square(rows[at : at + _BLOCK_ROWS]).sum()) for at in range(0, len(rows), _BLOCK_ROWS))
         )
+
+
+def largest(values: npt.NDArray[Any]) -> float:
+    """The largest absolute value."""
+    return float(max(values.max(initial=0.0), -values.min(initial=0.0)))
 
 
 def check_inertia(inertia: float) -> None:

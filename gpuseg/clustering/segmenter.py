@@ -14,10 +14,20 @@ from gpuseg.clustering.density import fit_density
 from gpuseg.clustering.fits import AUTO_MIN_SHARE, hierarchy_of, kmeans_of
 from gpuseg.clustering.hierarchy import Hierarchy
 from gpuseg.clustering.neighbourhood import inertia_of
-from gpuseg.clustering.parameters import check_inertia, check_parameters, check_squares, density_of
+from gpuseg.clustering.parameters import (
+    MOST_IN_FLOAT32,
+    check_inertia,
+    check_parameters,
+    check_squares,
+    density_of,
+    largest,
+)
 from gpuseg.clustering.row_blocks import nearest_centers, row_blocks
 from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
+
+_FITTED = {"cluster_centers_", "inertia_", "n_iter_", "n_segments_", "probabilities_"}
+_FITTED |= {"_labels", "_micro", "_groups", "_hierarchy", "_neighbourhood"}
 
 
 class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -147,9 +157,10 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         """
         check_parameters(self)
         rows = validate_data(self, container_of(X).to_array(X), dtype=[np.float64, np.float32], order="C")
-        check_squares(rows)
-        for name in {"probabilities_", "_neighbourhood", "_hierarchy", "_groups"} & vars(self).keys():
+        # A fit that fails must not leave half of an earlier one behind.
+        for name in _FITTED & vars(self).keys():
             delattr(self, name)
+        check_squares(rows)
         with open_engine(engine=self.engine) as engine:
             if self.method == "hdbscan":
                 return self._fit_density(rows, engine)
@@ -229,6 +240,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     def _n_features_out(self) -> int:
         return int(self.n_segments_)
 
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "cluster_centers_")
+
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
@@ -237,6 +251,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     def _validated(self, table: Any) -> npt.NDArray[Any]:
         array = container_of(table).to_array(table)
         rows: npt.NDArray[Any] = validate_data(self, array, reset=False, dtype=[np.float64, np.float32], order="C")
+        if rows.dtype == np.float32 and max(largest(rows), largest(self.cluster_centers_)) > MOST_IN_FLOAT32:
+            rows = rows.astype(np.float64)
+        check_squares(rows)
         return rows
 
     def _placed(self, rows: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:

@@ -117,6 +117,7 @@ def test_single_precision_may_be_predicted_by_a_model_of_double():
         {"init": "kmeans"},
         {"init": None},
         {"init": np.zeros(3)},
+        {"init": np.zeros((0, 3))},
         {"init": np.zeros((3, 3)), "n_segments": 2},
         {"init": np.full((1, 3), np.nan), "n_segments": 1},
         {"init": np.zeros((2, 3)), "n_segments": 2, "n_init": 7},
@@ -304,3 +305,44 @@ def test_values_whose_squares_overflow_are_refused(method):
 def test_more_starting_centers_than_rows_are_refused():
     with pytest.raises(ClusteringError, match=f"init of {len(X) + 1} centers is more than the {len(X)} rows of X"):
         Segmenter(init=np.zeros((len(X) + 1, 3)), engine="cpu").fit(X)
+
+
+@pytest.mark.parametrize("method", ["kmeans", "hierarchical", "hdbscan"])
+def test_a_fit_that_fails_leaves_nothing_of_an_earlier_one(method, monkeypatch):
+    fitted = Segmenter(method=method, engine="cpu").fit(X)
+
+    def broken(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("gpuseg.clustering.segmenter.open_engine", broken)
+    with pytest.raises(KeyboardInterrupt):
+        fitted.fit(X[:, :2])
+    monkeypatch.undo()
+    for use in (fitted.predict, fitted.transform, fitted.score):
+        with pytest.raises(NotFittedError):
+            use(X)
+    assert not hasattr(fitted, "labels_")
+
+
+def test_parameters_that_cannot_be_leave_the_fit_as_it_was():
+    fitted = Segmenter(n_segments=3, engine="cpu").fit(X)
+    with pytest.raises(ConfigError):
+        fitted.set_params(n_segments=0).fit(X)
+    assert fitted.predict(X).tolist() == fitted.labels_.tolist()
+
+
+def test_single_precision_that_overflows_is_placed_in_double():
+    rows = (np.array([[0.0, 0.0], [-4.0, -4.0], [4.0, 4.0]]) * 1e18).astype(np.float32).repeat(9, axis=0)
+    fitted = Segmenter(n_segments=3, engine="cpu").fit(rows)
+    far = np.full((1, 2), 2.5e19, np.float32)
+    assert fitted.predict(far).tolist() == fitted.predict(rows[-1:]).tolist()
+    assert np.isfinite(fitted.transform(far)).all()
+    assert np.isfinite(fitted.score(far))
+
+
+@pytest.mark.parametrize("method", ["kmeans", "hierarchical", "hdbscan"])
+def test_rows_whose_squares_overflow_are_not_placed(method):
+    fitted = Segmenter(method=method, engine="cpu").fit(X)
+    for use in (fitted.predict, fitted.transform, fitted.score):
+        with pytest.raises(ValueError, match="the squares of its values overflow"):
+            use(X * 1e200)
