@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.kmeans import Labels, Mapper, lloyd, rows_of
+from gpuseg.clustering.far_rows import rows_of
+from gpuseg.clustering.kmeans import Labels, Mapper, lloyd
 from gpuseg.clustering.nearest import row_keys
 from gpuseg.engine.base import Device
 

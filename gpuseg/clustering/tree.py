@@ -13,6 +13,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.engine.kernels import compiled
+
 Int64Array = npt.NDArray[np.int64]
 Float64Array = npt.NDArray[np.float64]
 
@@ -133,7 +135,7 @@ def _root(above: Int64Array, point: int) -> int:
     return root
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _chain(columns, mass, pairs, squares):  # type: ignore[no-untyped-def]
     """Fill in two points of both groups of every merge, and twice what it adds to the sum of squares."""
     d, n = columns.shape

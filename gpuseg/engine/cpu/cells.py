@@ -9,6 +9,8 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.engine.kernels import compiled
+
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
@@ -18,7 +20,7 @@ _LARGEST_SUM = 9.0e18
 _KEY, _AT, _FIRST_MEASURE = 0, 1, 2
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def day_cells(
     ranks: Int32, n_profiles: int, day: Int32, category: Int32, at_us: Int64, measures: Int64
 ) -> tuple[Int32, Int32, Int32, Int64, Int64, Int64, Int64, bool]:
@@ -103,7 +105,7 @@ def day_cells(
     )
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def distinct_orders(ranks: Int32, n_profiles: int, keys: Int64, day: Int32) -> tuple[Int32, Int64, Int32]:
     """Distinct (profile, key) in that order, with the day of the first line of each.
 
@@ -157,7 +159,7 @@ def distinct_orders(ranks: Int32, n_profiles: int, keys: Int64, day: Int32) -> t
     return profile_out[:n_orders], key_out[:n_orders], day_out[:n_orders]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def category_counts(profile: Int32, category: Int32, n_lines: Int64, n_categories: int) -> tuple[Int64, Int64]:
     """Lines and profiles of each category; the cells of a profile lie together.
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.engine.arrow import as_numpy
+from gpuseg.engine.kernels import compiled
 
 _P1 = np.uint64(0x9E3779B185EBCA87)
 _P2 = np.uint64(0xC2B2AE3D27D4EB4F)
@@ -48,7 +49,7 @@ def _word(data, at, width):  # type: ignore[no-untyped-def]
     return value
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def hash_int64(values: npt.NDArray[np.int64], seed: np.uint64) -> npt.NDArray[np.uint64]:
     """XXH64 of each value's eight little-endian bytes."""
     out = np.empty(values.size, np.uint64)
@@ -75,7 +76,7 @@ def _stripes(data, at, end, seed):  # type: ignore[no-untyped-def]
     return h, at
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def hash_text(data: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], seed: np.uint64) -> npt.NDArray[np.uint64]:
     """XXH64 of each string's bytes; `offsets` has one more entry than there are strings."""
     n_rows = offsets.size - 1
@@ -117,7 +118,7 @@ def hash_ids(ids: Any, seed: int) -> npt.NDArray[np.uint64]:
     return hash_text(content, bounds, np.uint64(seed))
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def order_by_bucket(
     hashes: npt.NDArray[np.uint64], n_buckets: int
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -17,6 +17,7 @@ from gpuseg.engine.cpu.lloyd_tiles import (
     scores,
     transpose,
 )
+from gpuseg.engine.kernels import compiled
 
 TILES_DIGEST = "2701df38e66b"
 """Of the files with the vectors. numba keeps what it compiled until this file changes, whatever it is made of."""
@@ -53,7 +54,7 @@ def _settle(tile, centers, lane, nearest, labels):  # type: ignore[no-untyped-de
             nearest[lane], labels[lane] = total, center
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, labels_out, nearest_out, second_out):  # type: ignore[no-untyped-def]
     """Assign n rows at an address and add them up; see `gpuseg.engine.cpu.lloyd` for the arrays.
 
@@ -102,7 +103,7 @@ def pass_over(rows, n, tail, centers, packed, quick, tile, moved, sums, counts, 
     return inertia
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def add_up(rows, n, tail, labels, sums, counts):  # type: ignore[no-untyped-def]
     """Add n rows at an address to the sums of the centers that their labels name, and count them."""
     d = tail.shape[1]

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.kernels import compiled
 
 _DENSE = 8
 """Numbers in the range of ids, for every row, up to which a table with a place for each is the fastest."""
@@ -66,7 +67,7 @@ def sorted_runs(ids: pa.Array | pa.ChunkedArray) -> tuple[npt.NDArray[np.int64],
     return np.searchsorted(ranks, np.arange(len(distinct) + 1)).astype(np.int64), distinct
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     n = 0
     for row in range(values.size):
@@ -81,7 +82,7 @@ def _changes(values: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
     return starts
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _ranks_in_range(
     values: npt.NDArray[np.int64], low: int, n_places: int
 ) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
@@ -103,7 +104,7 @@ def _ranks_in_range(
     return ranks, distinct
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def _distinct_codes(values: npt.NDArray[np.int64]) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.int64]]:
     """Code of each value, in order of first sight, and the value of each code; open addressing, at most half full."""
     codes = np.empty(values.size, np.int32)

@@ -1,16 +1,16 @@
 """The compiled cut of a profile's rows into sessions."""
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
 from gpuseg.engine.cpu.cells import INSERTION_SORT_UP_TO, first_rows, order_by_key
+from gpuseg.engine.kernels import compiled
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def sessions(
     ranks: Int32, n_profiles: int, day: Int32, at_us: Int64, marks: Int64, gap_us: int
 ) -> tuple[Int32, Int32, Int64, Int64, Int64, Int64]:

@@ -1,15 +1,15 @@
 """Instants and days from raw times, by searching a zone's transition table; compiled."""
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.engine.kernels import compiled
 from gpuseg.vocabulary import DAY_US
 
 _MOST_COUNTED = 16
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def localize(
     wall_us: npt.NDArray[np.int64], transitions_us: npt.NDArray[np.int64], offsets_us: npt.NDArray[np.int64]
 ) -> tuple[npt.NDArray[np.int64], int, int]:
@@ -49,7 +49,7 @@ def localize(
     return out, n_ambiguous, n_nonexistent
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def local_days(
     at_us: npt.NDArray[np.int64], transitions_us: npt.NDArray[np.int64], offsets_us: npt.NDArray[np.int64]
 ) -> npt.NDArray[np.int32]:

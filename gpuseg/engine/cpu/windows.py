@@ -5,9 +5,10 @@ is its first row, and each window only adds the rows that the one before it lack
 the day of every row.
 """
 
-import numba as nb
 import numpy as np
 import numpy.typing as npt
+
+from gpuseg.engine.kernels import compiled
 
 Int64 = npt.NDArray[np.int64]
 Int32 = npt.NDArray[np.int32]
@@ -16,7 +17,7 @@ NEVER = np.int64(-(2**62))
 """Start of the window that holds everything, and the extreme of nothing."""
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def first_rows(runs: Int64, day: Int32, since: Int64) -> Int64:
     """First row of each window of each profile, shape (n_windows, n_profiles).
 
@@ -41,7 +42,7 @@ def first_rows(runs: Int64, day: Int32, since: Int64) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def sums(runs: Int64, starts: Int64, column: Int64) -> Int64:
     """Sum of a column over each window, shape (n_windows, n_profiles); `starts` as `first_rows` gives it."""
     out = np.empty(starts.shape, np.int64)
@@ -55,7 +56,7 @@ def sums(runs: Int64, starts: Int64, column: Int64) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def extremes(runs: Int64, starts: Int64, column: Int64, sign: int) -> Int64:
     """Largest (`sign` 1) or smallest (-1) value in each window, `NEVER` in an empty one; shapes as for `sums`."""
     out = np.empty(starts.shape, np.int64)
@@ -76,7 +77,7 @@ def extremes(runs: Int64, starts: Int64, column: Int64, sign: int) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def distinct_days(runs: Int64, starts: Int64, day: Int32) -> Int64:
     """Number of distinct days in each window; shapes as for `sums`."""
     out = np.empty(starts.shape, np.int64)
@@ -93,7 +94,7 @@ def distinct_days(runs: Int64, starts: Int64, day: Int32) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def squared_gaps(runs: Int64, starts: Int64, day: Int32) -> Int64:
     """Sum of the squares of the gaps between successive days in each window; shapes as for `sums`."""
     out = np.empty(starts.shape, np.int64)
@@ -109,7 +110,7 @@ def squared_gaps(runs: Int64, starts: Int64, day: Int32) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def counts_since(runs: Int64, day: Int32, since: Int64) -> Int64:
     """Number of rows in each window, shape (n_windows, n_profiles), in whatever order rows are."""
     out = np.zeros((since.size, runs.size - 1), np.int64)
@@ -120,7 +121,7 @@ def counts_since(runs: Int64, day: Int32, since: Int64) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def sums_since(runs: Int64, day: Int32, since: Int64, column: Int64) -> Int64:
     """Sum of a column over each window, as `counts_since`."""
     out = np.zeros((since.size, runs.size - 1), np.int64)
@@ -131,7 +132,7 @@ def sums_since(runs: Int64, day: Int32, since: Int64, column: Int64) -> Int64:
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def extremes_since(runs: Int64, day: Int32, since: Int64, column: Int64, sign: int) -> Int64:
     """Largest (`sign` 1) or smallest (-1) value in each window, `NEVER` in an empty one, as `counts_since`."""
     out = np.full((since.size, runs.size - 1), NEVER, np.int64)
@@ -146,7 +147,7 @@ def extremes_since(runs: Int64, day: Int32, since: Int64, column: Int64, sign: i
     return out
 
 
-@nb.njit(cache=True, nogil=True)
+@compiled
 def sums_by_slot(runs: Int64, day: Int32, slot: Int32, weights: Int64, since: int, n_slots: int) -> Int64:
     """Sum of `weights` over the rows of each slot on or after `since`, shape (n_slots, n_profiles); slot -1 is none."""
     out = np.zeros((n_slots, runs.size - 1), np.int64)
