@@ -189,6 +189,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results files")
     parser.add_argument("--page", type=Path, default=README)
     options = parser.parse_args(arguments)
+    if not options.results.is_dir():
+        parser.error(f"--results {options.results}: is no folder")
     page = options.page.read_text(encoding="utf-8")
     options.page.write_text(replaced(page, MARK, text(options.results)), encoding="utf-8")
     return 0

@@ -161,11 +161,17 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--most-time", type=float, default=1.2, help="time a profile of the largest over the smallest")
     parser.add_argument("--most-memory", type=float, default=1.2, help="largest peak over the smallest")
     parser.add_argument("--engine", default="cpu", choices=("auto", "cpu", "gpu"))
-    parser.add_argument("--docs", type=Path, default=DOCS, help="page whose table is written anew")
+    parser.add_argument(
+        "--docs", type=Path, help="page whose table is written anew; default docs/scaling.md, none with another --out"
+    )
     parser.add_argument("--table", action="store_true", help="measure nothing; write the table of --out")
     options = parser.parse_args(arguments)
     if options.workers < 1:
         parser.error("--workers must be at least 1")
+    if options.docs is None and options.out == parser.get_default("out"):
+        options.docs = DOCS
+    if options.table and not options.out.is_file():
+        parser.error(f"--table: there is no {options.out}")
     return options
 
 
@@ -195,7 +201,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not options.table and not script.measured("scaling", options, partial(measured_results, options)):
         return 1
     table = markdown(json.loads(options.out.read_text(encoding="utf-8")))
-    if options.docs.exists():
+    if options.docs is not None:
         page = options.docs.read_text(encoding="utf-8")
         options.docs.write_text(replaced(page, MARK, table), encoding="utf-8")
     print(table)

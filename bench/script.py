@@ -2,11 +2,14 @@
 
 import argparse
 import datetime as dt
+import errno
 import json
 import shlex
+import signal
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +40,41 @@ def circumstances() -> dict[str, Any]:
 
 
 def measured(name: str, options: argparse.Namespace, measure: Callable[[Path], dict[str, Any]]) -> bool:
-    """Write what `measure` gives for an empty folder to `options.out`; False, and a line on stderr, where it cannot."""
-    with tempfile.TemporaryDirectory(prefix=f"{name}-".replace("_", "-"), dir=options.scratch) as scratch:
-        try:
+    """Write what `measure` gives for an empty folder to `options.out`; False, and a line on stderr, where it cannot.
+
+    The file is there whole or as it was. A signal to end kills what is measured and leaves nothing behind.
+    """
+    before = {number: signal.signal(number, _end) for number in (signal.SIGTERM, signal.SIGHUP)}
+    part = options.out.with_name(f".{options.out.name}.part")
+    try:
+        if options.out.exists() and not options.out.is_file():
+            raise FileExistsError(errno.EEXIST, "is no file", str(options.out))
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        # Here, not after the measurement: it would be lost.
+        part.write_text("", encoding="utf-8")
+        with tempfile.TemporaryDirectory(prefix=f"{name}-".replace("_", "-"), dir=options.scratch) as scratch:
             results = measure(Path(scratch))
-        except BenchmarkError as error:
-            print(f"{name}: error: {error}", file=sys.stderr)
-            return False
-    options.out.parent.mkdir(parents=True, exist_ok=True)
-    options.out.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        part.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        part.replace(options.out)
+    except BenchmarkError as error:
+        print(f"{name}: error: {error}", file=sys.stderr)
+        return False
+    except OSError as error:
+        print(f"{name}: error: {error.filename}: {error.strerror}", file=sys.stderr)
+        return False
+    except KeyboardInterrupt:
+        print(f"{name}: interrupted", file=sys.stderr)
+        raise SystemExit(130) from None
+    finally:
+        with suppress(OSError):
+            part.unlink()
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return True
+
+
+def _end(number: int, _frame: object) -> None:
+    raise SystemExit(128 + number)
 
 
 def say(name: str, what: str) -> None:

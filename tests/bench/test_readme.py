@@ -212,3 +212,12 @@ def test_make_refuses_a_benchmark_that_there_is_none_of():
     found = planned("BENCHES=kmeans none")
     assert found.returncode == 2
     assert "BENCHES can be some of: end_to_end features kmeans scoring scaling" in found.stderr
+
+
+def test_a_folder_that_is_none_leaves_the_page_as_it_was(load, tmp_path, capsys):
+    page = tmp_path / "page.md"
+    page.write_text("measured")
+    with pytest.raises(SystemExit):
+        load("readme").main(["--results", str(tmp_path / "missing"), "--page", str(page)])
+    assert "is no folder" in capsys.readouterr().err
+    assert page.read_text() == "measured"

@@ -141,7 +141,7 @@ def test_the_table_of_the_docs_is_that_of_the_results(load):
 @pytest.mark.slow
 def test_the_script_measures_both_executors(tmp_path):
     out = tmp_path / "scaling.json"
-    command = [sys.executable, str(SCRIPT), *TINY, "--out", str(out), "--scratch", str(tmp_path), "--docs", "none"]
+    command = [sys.executable, str(SCRIPT), *TINY, "--out", str(out), "--scratch", str(tmp_path)]
     found = subprocess.run(command, capture_output=True, text=True, check=False)
     assert found.returncode == 0, found.stderr
     results = json.loads(out.read_text())
