@@ -15,8 +15,9 @@ WORKER = Path(__file__).resolve().parent / "worker.py"
 AS_OF, TIMEZONE = "2026-01-01", "America/New_York"
 TINY_PROFILES, TINY_EVENTS = 2_000, 20_000
 # Kernels are compiled anew for arrays of another kind: with one chunk a bucket's rows come straight from a file, with
-# several they are copied together. More than one bucket, so that rows are split into buckets at all.
-TINY_RUNS = ({"buckets": 4}, {"buckets": 4, "chunk_rows": 2_048})
+# several they are copied together. More than one bucket, so that rows are split into buckets at all; many, so that the
+# ids of a bucket are far apart, as those of much data are.
+TINY_RUNS = ({"buckets": 4}, {"buckets": 4, "chunk_rows": 2_048}, {"buckets": 64})
 COLUMNS = {
     "profile_id": "customer_id",
     "at": "ordered_at",

@@ -3,8 +3,9 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from kmeans_table import best_ratio, judged, medians_of, memory_of
+from kmeans_table import best_ratio, medians_of, memory_of
 
+_BAR = 1.0
 _LABEL_BYTES = 4
 _LATENCIES = ("latency_1_seconds", "latency_1000_seconds")
 _RATIOS = ("cpu_seconds", "wall_seconds", *_LATENCIES)
@@ -13,7 +14,7 @@ _FIGURES += (*_LATENCIES, "latency_1_p99_seconds", "latency_1000_p99_seconds")
 
 
 def summarise(size: Mapping[str, int], runs: Sequence[Mapping[str, Mapping[str, Any]]]) -> dict[str, Any]:
-    """Medians over the repeats, and the best of the others divided by gpuseg; the bars are those of K-means.
+    """Medians over the repeats, and the best of the others divided by gpuseg; the bar is that none is faster.
 
     Parameters
     ----------
@@ -30,7 +31,8 @@ def summarise(size: Mapping[str, int], runs: Sequence[Mapping[str, Mapping[str, 
     ratios = {name: best_ratio(runs, name) for name in _RATIOS}
     medians = medians_of(runs, _FIGURES)
     memory = memory_of(size, medians, label_bytes=_LABEL_BYTES)
-    return {"medians": medians, "ratios": ratios, "bar": judged(size, ratios), "memory": memory}
+    bar = {"at_least": _BAR, "met": ratios["cpu_seconds"]["median"] >= _BAR}
+    return {"medians": medians, "ratios": ratios, "bar": bar, "memory": memory}
 
 
 def markdown(results: Mapping[str, Any]) -> str:
