@@ -172,10 +172,7 @@ def parameters(options: argparse.Namespace) -> dict[str, Any]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    if not script.measured("end_to_end", options, partial(measured_results, options)):
-        return 1
-    print(side_by_side(json.loads(options.out.read_text(encoding="utf-8"))))
-    return 0
+    return script.shown("end_to_end", options, partial(measured_results, options), side_by_side)
 
 
 if __name__ == "__main__":

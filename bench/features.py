@@ -208,10 +208,7 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    if not script.measured("features", options, partial(measured_results, options)):
-        return 1
-    print(markdown(json.loads(options.out.read_text(encoding="utf-8"))))
-    return 0
+    return script.shown("features", options, partial(measured_results, options), markdown)
 
 
 if __name__ == "__main__":

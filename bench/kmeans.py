@@ -6,7 +6,6 @@ cost and writes `bench/results/kmeans.json`. Smaller: `python bench/kmeans.py --
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -100,10 +99,7 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    if not script.measured("kmeans", options, partial(measured_results, options)):
-        return 1
-    print(markdown(json.loads(options.out.read_text(encoding="utf-8"))))
-    return 0
+    return script.shown("kmeans", options, partial(measured_results, options), markdown)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ and centers, runs all sides by turns, each in a process of its own, checks every
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -101,10 +100,7 @@ def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, An
 
 def main(arguments: Sequence[str] | None = None) -> int:
     options = parsed(arguments)
-    if not script.measured("scoring", options, partial(measured_results, options)):
-        return 1
-    print(markdown(json.loads(options.out.read_text(encoding="utf-8"))))
-    return 0
+    return script.shown("scoring", options, partial(measured_results, options), markdown)
 
 
 if __name__ == "__main__":

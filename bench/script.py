@@ -8,7 +8,7 @@ import shlex
 import signal
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -71,6 +71,19 @@ def measured(name: str, options: argparse.Namespace, measure: Callable[[Path], d
         for number, handler in before.items():
             signal.signal(number, handler)
     return True
+
+
+def shown(
+    name: str,
+    options: argparse.Namespace,
+    measure: Callable[[Path], dict[str, Any]],
+    show: Callable[[Mapping[str, Any]], str],
+) -> int:
+    """`measured`, and what was written printed for people; the exit status."""
+    if not measured(name, options, measure):
+        return 1
+    print(show(json.loads(options.out.read_text(encoding="utf-8"))))
+    return 0
 
 
 def _end(number: int, _frame: object) -> None:
