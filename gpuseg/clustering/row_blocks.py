@@ -10,7 +10,7 @@ from gpuseg.clustering.kmeans import assign
 from gpuseg.engine import Engine
 from gpuseg.engine.program import LloydPass
 
-_BLOCK_ROWS = 131_072
+_BLOCK_ROWS = 65_536
 
 
 def row_blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:

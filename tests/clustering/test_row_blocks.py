@@ -13,7 +13,7 @@ def rows():
 
 def test_blocks_are_the_rows_in_order(engine, rows):
     blocks = [engine.device.to_host(block) for block in row_blocks(rows, engine)]
-    assert len(blocks) == 2
+    assert len(blocks) == 3
     assert np.concatenate(blocks).tobytes() == rows.tobytes()
 
 
