@@ -64,6 +64,8 @@ def test_a_place_that_cannot_be_is_told_before_anything_is_measured(script, opti
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)])
 def test_signals_leave_nothing_behind(script, options, tmp_path, number, code):
+    # What runs in the background of a shell may ignore it.
+    interrupt = signal.signal(signal.SIGINT, signal.default_int_handler)
     before = signal.getsignal(signal.SIGTERM)
 
     def signalled(scratch):
@@ -71,8 +73,11 @@ def test_signals_leave_nothing_behind(script, options, tmp_path, number, code):
         os.kill(os.getpid(), number)
         return {}
 
-    with pytest.raises(SystemExit) as caught:
-        script.measured("some", options, signalled)
+    try:
+        with pytest.raises(SystemExit) as caught:
+            script.measured("some", options, signalled)
+    finally:
+        signal.signal(signal.SIGINT, interrupt)
     assert caught.value.code == code
     assert left(tmp_path) == []
     assert signal.getsignal(signal.SIGTERM) == before
