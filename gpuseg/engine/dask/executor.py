@@ -11,12 +11,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from distributed import Client
-from distributed.client import ClosedClientError
-from distributed.comm import CommClosedError
 
 from gpuseg.engine.base import Device
 from gpuseg.engine.dask.flights import Flights
-from gpuseg.engine.dask.slots import Slots, unreachable
+from gpuseg.engine.dask.slots import GONE, Slots, unreachable
 from gpuseg.engine.dask.tasks import looked
 from gpuseg.engine.peaks import peaks_of_worker
 from gpuseg.engine.solver import Problem, Solved
@@ -25,7 +23,6 @@ from gpuseg.errors import EngineError
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-_GONE = (ClosedClientError, CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
 _ANSWER_SECONDS = 10.0
 """How long workers may take to say how much memory they took."""
 
@@ -76,7 +73,7 @@ class DaskExecutor:
             if flights.waiting:
                 if stop is not None:
                     stop()
-                with suppress(*_GONE):
+                with suppress(*GONE):
                     flights.cancel()
 
     def solve(self, problem: Problem) -> Solved:
@@ -147,7 +144,7 @@ class DaskExecutor:
     def _looks(self, folder: Path) -> dict[str, Any]:
         try:
             found: dict[str, Any] = self._client.run(looked, str(folder), on_error="return")
-        except _GONE as error:
+        except GONE as error:
             raise unreachable(error) from None
         # Who died meanwhile, or is being replaced, gives no answer and is no reason to end.
         return {worker: answer for worker, answer in found.items() if not isinstance(answer, OSError)}

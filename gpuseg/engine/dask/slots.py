@@ -10,7 +10,7 @@ from distributed.comm import CommClosedError, get_address_host_port
 
 from gpuseg.errors import EngineError
 
-_GONE = (ClosedClientError, CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
+GONE = (ClosedClientError, CommClosedError, OSError, TimeoutError, RuntimeError, KeyError)
 POLL_SECONDS = 1.0
 _MEANWHILE_SECONDS = 0.2
 _REFUSED_SECONDS = 60.0
@@ -68,7 +68,7 @@ class Slots:
         self._refuse_dead()
         try:
             workers = self._client.scheduler_info(n_workers=-1)["workers"]
-        except _GONE as error:
+        except GONE as error:
             raise unreachable(error) from None
         self._looked = time.monotonic()
         self.live = {address: max(int(facts["nthreads"]), 1) for address, facts in workers.items()}
