@@ -115,9 +115,14 @@ def check_squares(rows: npt.NDArray[Any]) -> None:
         )
 
 
-def largest(values: npt.NDArray[Any]) -> float:
-    """The largest absolute value."""
-    return float(max(values.max(initial=0.0), -values.min(initial=0.0)))
+def is_large(values: npt.NDArray[Any]) -> bool:
+    """Whether a value is beyond `MOST_IN_FLOAT32`; `values` are C-ordered."""
+    flat = values.ravel()
+    with np.errstate(over="ignore"):
+        # One pass, and an answer for all but enormous values.
+        if np.dot(flat, flat) <= MOST_IN_FLOAT32**2:
+            return False
+    return bool(max(values.max(initial=0.0), -values.min(initial=0.0)) > MOST_IN_FLOAT32)
 
 
 def check_inertia(inertia: float) -> None:

@@ -15,12 +15,11 @@ from gpuseg.clustering.fits import AUTO_MIN_SHARE, hierarchy_of, kmeans_of
 from gpuseg.clustering.hierarchy import Hierarchy
 from gpuseg.clustering.neighbourhood import inertia_of
 from gpuseg.clustering.parameters import (
-    MOST_IN_FLOAT32,
     check_inertia,
     check_parameters,
     check_squares,
     density_of,
-    largest,
+    is_large,
 )
 from gpuseg.clustering.row_blocks import nearest_centers, row_blocks
 from gpuseg.engine import Engine, open_engine
@@ -251,7 +250,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     def _validated(self, table: Any) -> npt.NDArray[Any]:
         array = container_of(table).to_array(table)
         rows: npt.NDArray[Any] = validate_data(self, array, reset=False, dtype=[np.float64, np.float32], order="C")
-        if rows.dtype == np.float32 and max(largest(rows), largest(self.cluster_centers_)) > MOST_IN_FLOAT32:
+        if rows.dtype == np.float32 and (is_large(rows) or is_large(self.cluster_centers_)):
             rows = rows.astype(np.float64)
         check_squares(rows)
         return rows
