@@ -10,8 +10,9 @@ import numpy.typing as npt
 
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
 from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy
-from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, Labels, assign, best_of, labels_for, lloyd
+from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
 from gpuseg.clustering.micro import MICRO_ROWS, n_micro_of
+from gpuseg.clustering.passes import Labels, assign, labels_for
 from gpuseg.clustering.row_blocks import row_blocks, variance_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine

@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.kmeans import Labels, Mapper, canonical_order
+from gpuseg.clustering.kmeans import canonical_order
 from gpuseg.clustering.micro import MicroClusters, micro_clusters
+from gpuseg.clustering.passes import Labels, Mapper
 from gpuseg.clustering.tree import MergeTree, ward_tree
 from gpuseg.engine.base import Device
 

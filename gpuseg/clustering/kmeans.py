@@ -5,27 +5,19 @@ Rows on the matrix's grid give centers that do not depend on blocks, threads or 
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeAlias
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.far_rows import farthest_rows, rows_of
+from gpuseg.clustering.far_rows import farthest_rows
+from gpuseg.clustering.passes import AllRows, Labels, Mapper, assign
 from gpuseg.engine.base import Device
 from gpuseg.engine.program import LloydPass
 
 AUTO_STARTS = 10
 SEEDING_ROWS = 32_768
 _RENUMBERED_ROWS = 131_072
-
-Labels: TypeAlias = npt.NDArray[np.signedinteger[Any]]
-
-
-class Mapper(Protocol):
-    """The part of an executor that K-means needs."""
-
-    def map(self, function: Callable[[Any], Any], items: Sequence[Any]) -> Any:
-        """Results in the order of the items."""
 
 
 @dataclass(frozen=True)
@@ -37,17 +29,17 @@ class Fit:
     centers : float array, shape (k, n_features)
         In canonical order: most rows first, ties by the center's coordinates.
     counts : int64 array, shape (k,)
-        Rows assigned to each center.
+        Rows assigned to each center; their weight, float64, where rows have weights.
     sums : float64 array, shape (k, n_features)
-        Sums of those rows.
+        Sums of those rows, times weights.
     inertia : float
-        Sum of squared distances of the rows to these centers.
+        Sum of squared distances of the rows to these centers, times weights.
     n_iter : int
         Number of updates made.
     """
 
     centers: npt.NDArray[Any]
-    counts: npt.NDArray[np.int64]
+    counts: npt.NDArray[Any]
     sums: npt.NDArray[np.float64]
     inertia: float
     n_iter: int
@@ -84,6 +76,7 @@ def lloyd(
     max_iter: int = 300,
     tol: float = 1e-4,
     variance: float = 1.0,
+    weights: Sequence[npt.NDArray[Any]] | None = None,
     on_pass: Callable[[Reached], None] | None = None,
     labels: Labels | None = None,
 ) -> Fit:
@@ -104,6 +97,8 @@ def lloyd(
         `max_iter` updates, fewer only where the centers no longer move at all.
     variance : float
         Mean over columns of the variance of the rows, the scale that scikit-learn's `tol` refers to.
+    weights : sequence of arrays, each of shape (n_rows,), optional
+        For each block how often its rows count: above zero.
     on_pass : callable, optional
         Called after each update and the pass over the rows that follows it.
     labels : array of signed integers, shape (n_rows,), optional
@@ -114,54 +109,22 @@ def lloyd(
     -------
     Fit
     """
+    rows, stop = AllRows(blocks, device, executor, weights), _Stop(max_iter, tol * variance)
     reached = start if isinstance(start, Reached) else Reached(start)
-    centers, n_iter, settled = reached.centers, reached.n_iter, reached.settled
-    kind = centers.dtype
-    last = n_iter >= max_iter or settled
-    found, ties = _pass(blocks, centers, device, executor, labels if last else None)
-    while not last:
-        updated = _updated(found, centers, blocks, device).astype(kind)
-        shift = float(((updated.astype(np.float64) - centers.astype(np.float64)) ** 2).sum())
-        centers = updated
-        n_iter += 1
-        settled = shift == 0.0 or (tol > 0 and shift <= tol * variance)
-        last = n_iter >= max_iter or settled
-        found, ties = _pass(blocks, centers, device, executor, labels if last else None)
+    found, ties = _pass(rows, reached, stop, labels)
+    while not stop.at(reached):
+        reached = _moved(rows, reached, stop, found)
+        found, ties = _pass(rows, reached, stop, labels)
         if on_pass is not None:
-            enough = tol * variance
-            on_pass(Reached(centers, n_iter, settled, shift / enough if enough > 0 else None))
-    order = canonical_order(found.counts, centers)
-    fit = Fit(centers[order], found.counts[order], found.sums[order], found.inertia, n_iter)
+            on_pass(reached)
+    order = canonical_order(found.counts, reached.centers)
+    fit = _fit(reached, found, order)
     if labels is not None:
         if ties:
             assign(blocks, fit.centers, labels, device=device, executor=executor)
         else:
             _renumber(labels, order)
     return fit
-
-
-def assign(
-    blocks: Sequence[Any], centers: npt.NDArray[Any], labels: Labels, *, device: Device, executor: Mapper
-) -> None:
-    """Write the index of each row's nearest center, the lower of equals, rows in the order of the blocks.
-
-    Parameters
-    ----------
-    blocks, device, executor
-        As in `lloyd`.
-    centers : array, shape (k, n_features)
-    labels : array of signed integers, shape (n_rows,)
-    """
-    start = 0
-    for found in executor.map(_Nearest(device, centers), blocks):
-        labels[start : start + len(found)] = found
-        start += len(found)
-
-
-def labels_for(n_rows: int, k: int) -> Labels:
-    """An empty array for the labels of rows, in the smallest type that holds k of them."""
-    found: Labels = np.empty(n_rows, np.min_scalar_type(-k))
-    return found
 
 
 def best_of(
@@ -174,35 +137,58 @@ def best_of(
     tol: float = 1e-4,
     variance: float = 1.0,
 ) -> Fit:
-    """The fit of least inertia over several starts, the first of equals."""
-    fits = [
-        lloyd(blocks, start, device=device, executor=executor, max_iter=max_iter, tol=tol, variance=variance)
-        for start in starts
-    ]
-    return min(fits, key=lambda fit: fit.inertia)
+    """The fit of least inertia over several starts, the first of equals; they share every pass over the rows.
+
+    Parameters are those of `lloyd`.
+    """
+    rows, stop = AllRows(blocks, device, executor), _Stop(max_iter, tol * variance)
+    reached = [Reached(start) for start in starts]
+    found = rows.added_up_for_each(starts)
+    while going := [place for place, one in enumerate(reached) if not stop.at(one)]:
+        for place in going:
+            reached[place] = _moved(rows, reached[place], stop, found[place])
+        told = rows.added_up_for_each([reached[place].centers for place in going])
+        for place, one in zip(going, told, strict=True):
+            found[place] = one
+    best = min(range(len(starts)), key=lambda place: found[place].inertia)
+    return _fit(reached[best], found[best], canonical_order(found[best].counts, reached[best].centers))
 
 
-def canonical_order(counts: npt.NDArray[np.int64], centers: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+def canonical_order(counts: npt.NDArray[Any], centers: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
     """Order of clusters: largest first, ties by the center's coordinates ascending."""
     keys = [centers[:, column] for column in reversed(range(centers.shape[1]))]
     return np.lexsort([*keys, -counts])
 
 
-def _pass(
-    blocks: Sequence[Any], centers: npt.NDArray[Any], device: Device, executor: Mapper, labels: Labels | None = None
-) -> tuple[LloydPass, bool]:
-    """Sums over all blocks; with `labels`, also whether some row is equally near to two centers."""
-    total: LloydPass | None = None
-    start, ties = 0, False
-    for part in executor.map(_BlockPass(device, centers, labels is not None), blocks):
-        total = part if total is None else _added(total, part)
-        if labels is not None:
-            found = device.to_host(part.labels)
-            labels[start : start + len(found)] = found
-            start += len(found)
-            ties = ties or bool((part.nearest == part.second).any())
-    assert total is not None
-    return total, ties
+@dataclass(frozen=True)
+class _Stop:
+    """When iterations end: after so many updates, or once squared moves add up to no more than `enough`."""
+
+    max_iter: int
+    enough: float
+
+    def at(self, reached: Reached) -> bool:
+        return reached.settled or reached.n_iter >= self.max_iter
+
+
+def _pass(rows: AllRows, reached: Reached, stop: _Stop, labels: Labels | None) -> tuple[LloydPass, bool]:
+    """A pass over all rows; where it is the last, with labels and whether some row has two nearest centers."""
+    if labels is not None and stop.at(reached):
+        return rows.labelled(reached.centers, labels)
+    return rows.added_up(reached.centers), False
+
+
+def _moved(rows: AllRows, reached: Reached, stop: _Stop, found: LloydPass) -> Reached:
+    """One update further."""
+    before = reached.centers
+    centers = _updated(rows, before, found).astype(before.dtype)
+    shift = float(((centers.astype(np.float64) - before.astype(np.float64)) ** 2).sum())
+    settled = shift == 0.0 or (stop.enough > 0 and shift <= stop.enough)
+    return Reached(centers, reached.n_iter + 1, settled, shift / stop.enough if stop.enough > 0 else None)
+
+
+def _fit(reached: Reached, found: LloydPass, order: npt.NDArray[np.int64]) -> Fit:
+    return Fit(reached.centers[order], found.counts[order], found.sums[order], found.inertia, reached.n_iter)
 
 
 def _renumber(labels: Labels, order: npt.NDArray[np.int64]) -> None:
@@ -214,46 +200,13 @@ def _renumber(labels: Labels, order: npt.NDArray[np.int64]) -> None:
         part[:] = places[part]
 
 
-@dataclass(frozen=True)
-class _BlockPass:
-    """The pass over one block."""
-
-    device: Device
-    centers: npt.NDArray[Any]
-    want_labels: bool = False
-
-    def __call__(self, block: Any) -> LloydPass:
-        rows = rows_of(block, self.device)
-        return self.device.assign_accumulate(rows, self.centers, want_labels=self.want_labels)
-
-
-@dataclass(frozen=True)
-class _Nearest:
-    """The labels of one block, in host memory."""
-
-    device: Device
-    centers: npt.NDArray[Any]
-
-    def __call__(self, block: Any) -> npt.NDArray[np.int32]:
-        found: npt.NDArray[np.int32] = self.device.to_host(
-            self.device.nearest(rows_of(block, self.device), self.centers)
-        )
-        return found
-
-
-def _added(left: LloydPass, right: LloydPass) -> LloydPass:
-    return LloydPass(left.sums + right.sums, left.counts + right.counts, left.inertia + right.inertia)
-
-
-def _updated(
-    found: LloydPass, centers: npt.NDArray[Any], blocks: Sequence[Any], device: Device
-) -> npt.NDArray[np.float64]:
+def _updated(rows: AllRows, centers: npt.NDArray[Any], found: LloydPass) -> npt.NDArray[np.float64]:
     """Means of the assigned rows; an empty cluster moves to a row that is far from every center."""
     empty = np.flatnonzero(found.counts == 0)
-    counts = np.maximum(found.counts, 1)[:, None]
+    counts = np.where(found.counts > 0, found.counts, 1)[:, None]
     updated: npt.NDArray[np.float64] = found.sums / counts
     if empty.size:
-        far = farthest_rows(blocks, centers, device, empty.size)
+        far = farthest_rows(rows.blocks, centers, rows.device, empty.size)
         # Where all other rows lie on centers, a cluster stays empty where it is.
         updated[empty] = centers[empty]
         updated[empty[: len(far)]] = far

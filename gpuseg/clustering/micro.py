@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuseg.clustering.far_rows import rows_of
-from gpuseg.clustering.kmeans import Labels, Mapper, lloyd
+from gpuseg.clustering.kmeans import lloyd
 from gpuseg.clustering.nearest import row_keys
+from gpuseg.clustering.passes import Labels, Mapper
 from gpuseg.engine.base import Device
 
 FEWEST, MOST = 256, 20_000

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.kmeans import assign
+from gpuseg.clustering.passes import assign
 from gpuseg.engine import Engine
 from gpuseg.engine.program import LloydPass
 

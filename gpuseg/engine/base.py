@@ -56,8 +56,10 @@ class Device(Protocol):
     def to_host(self, array: Any) -> Any:
         """NumPy array of the same values."""
 
-    def assign_accumulate(self, rows: Any, centers: Any, *, want_labels: bool = False) -> "LloydPass":
-        """Assign rows to their nearest center and add them up per center (hot kernel)."""
+    def assign_accumulate(
+        self, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool = False
+    ) -> "LloydPass":
+        """Assign rows to their nearest center and add them up, each times its weight, per center (hot kernel)."""
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """int32 index of each row's nearest center on the device, the lower of equals: `labels` of a pass alone."""

@@ -248,11 +248,11 @@ class LloydPass:
     Parameters
     ----------
     sums : float64 array, shape (k, n_features)
-        Sum of the rows nearest to each center.
+        Sum of the rows nearest to each center, each times its weight where rows have weights.
     counts : int64 array, shape (k,)
-        Number of those rows.
+        Number of those rows; with weights the sum of these, float64.
     inertia : float
-        Sum of squared distances to the nearest center.
+        Sum of squared distances to the nearest center, times weights likewise.
     labels : int32 array, shape (n_rows,), or None
         Index of the nearest center, the lower index where two are equally near.
     nearest : array, shape (n_rows,), or None
@@ -262,7 +262,7 @@ class LloydPass:
     """
 
     sums: npt.NDArray[np.float64]
-    counts: Int64Array
+    counts: npt.NDArray[Any]
     inertia: float
     labels: Any = None
     nearest: Any = None

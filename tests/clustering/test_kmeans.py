@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.datasets import make_blobs
 
-from gpuseg.clustering.kmeans import Fit, Reached, best_of, canonical_order, labels_for, lloyd
+from gpuseg.clustering.kmeans import Fit, Reached, best_of, canonical_order, lloyd
+from gpuseg.clustering.passes import labels_for
 from gpuseg.clustering.seeding import seed_centers
 
 GRID = 2.0**20
@@ -229,6 +230,56 @@ def test_the_first_of_equal_starts_wins(engine):
     for starts in (sides, sides[::-1]):
         found = best_of(starts, [engine.device.asarray(rows)], device=engine.device, executor=engine.executor)
         assert sorted(found.centers.tolist()) == sorted(starts[0].tolist())
+
+
+@given(seed=st.integers(0, 10**6), tol=st.sampled_from([0.0, 1e-4, 1e-1]))
+def test_starts_that_share_passes_end_where_each_ends_alone(engine, seed, tol):
+    rows = blobs(n=300, seed=seed % 50, spread=3.0)
+    draw = np.random.default_rng(seed)
+    starts = [rows[draw.choice(300, 4, replace=False)] for _ in range(4)]
+    blocks = [engine.device.asarray(block) for block in np.array_split(rows, 3)]
+    options = {"device": engine.device, "executor": engine.executor, "tol": tol}
+    found = best_of(starts, blocks, **options)
+    alone = min((lloyd(blocks, start, **options) for start in starts), key=lambda fit: fit.inertia)
+    assert found.centers.tobytes() == alone.centers.tobytes()
+    assert (found.inertia, found.n_iter, found.counts.tolist()) == (alone.inertia, alone.n_iter, alone.counts.tolist())
+
+
+def test_starts_share_the_reading_of_blocks(engine):
+    rows, asked = blobs(spread=3.0), []
+
+    def block(device):
+        asked.append(1)
+        return device.asarray(rows)
+
+    starts = seed_centers(rows, 5, n_starts=6, seed=0)
+    options = {"device": engine.device, "executor": engine.threads, "max_iter": 4, "tol": 0.0}
+    best_of(starts, [block], **options)
+    assert len(asked) == 5
+
+
+@given(seed=st.integers(0, 10**6), cuts=st.lists(st.integers(1, 199), max_size=4))
+def test_a_weight_counts_as_so_many_rows(fit, seed, cuts):
+    rows = blobs(n=200, seed=seed % 50, spread=2.0)
+    weights = np.random.default_rng(seed).integers(1, 4, 200)
+    edges = [0, *sorted(set(cuts)), 200]
+    pieces = list(itertools.pairwise(edges))
+    parts = [weights[low:high] for low, high in pieces]
+    labels = np.empty(200, np.int32)
+    found = fit([rows[low:high] for low, high in pieces], rows[:4], weights=parts, labels=labels)
+    repeated = fit([np.repeat(rows, weights, axis=0)], rows[:4])
+    assert found.centers.tobytes() == repeated.centers.tobytes()
+    assert found.counts.tolist() == repeated.counts.tolist()
+    assert found.sums.tolist() == repeated.sums.tolist()
+    assert labels.tolist() == float32_labels(rows, found.centers)
+
+
+def float32_labels(rows, centers):
+    distances = np.zeros((len(rows), len(centers)), np.float32)
+    for feature in range(rows.shape[1]):
+        gap = rows[:, feature, None] - centers[None, :, feature]
+        distances += gap * gap
+    return distances.argmin(axis=1).tolist()
 
 
 @pytest.mark.parametrize("k", [2, 3, 5, 8])

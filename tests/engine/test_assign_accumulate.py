@@ -182,3 +182,52 @@ def test_arrays_cross_to_the_device_and_back(device):
     there = device.asarray(array)
     assert device.to_host(there).flags.c_contiguous
     assert device.to_host(there).tolist() == array.tolist()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 300), d=st.integers(1, 9), k=st.integers(1, 6))
+def test_a_whole_weight_counts_as_so_many_rows(device, dtype, seed, n, d, k):
+    rows, centers = (array.astype(dtype) for array in draw(seed, n, d, k))
+    weights = np.random.default_rng(seed).integers(0, 5, n)
+    options = {"weights": weights, "want_labels": True}
+    found = device.assign_accumulate(device.asarray(rows), device.asarray(centers), **options)
+    repeated = run(device, np.repeat(rows, weights, axis=0), centers)
+    assert found.sums.tolist() == repeated.sums.tolist()
+    assert (found.counts.dtype, found.counts.tolist()) == (np.float64, repeated.counts.tolist())
+    assert found.inertia == pytest.approx(repeated.inertia, rel=1e-12)
+    plain = run(device, rows, centers)
+    for name in ("labels", "nearest", "second"):
+        assert device.to_host(getattr(found, name)).tolist() == device.to_host(getattr(plain, name)).tolist()
+
+
+@given(seed=st.integers(0, 10**6), n=st.integers(1, 300))
+def test_weights_need_not_be_whole(device, seed, n):
+    rows, centers = draw(seed, n, 4, 3)
+    weights = np.random.default_rng(seed).random(n)
+    found = device.assign_accumulate(device.asarray(rows), device.asarray(centers), weights=weights)
+    labels = squared_distances(rows, centers).argmin(axis=1)
+    sums = np.zeros((3, 4))
+    np.add.at(sums, labels, rows * weights[:, None])
+    np.testing.assert_allclose(found.sums, sums, rtol=1e-12, atol=1e-12)
+    np.testing.assert_allclose(found.counts, np.bincount(labels, weights, 3), rtol=1e-12)
+    assert found.labels is None
+
+
+@pytest.mark.parametrize("weights", [[1.0], [1.0, -1.0, 1.0], [1.0, np.nan, 1.0], [1.0, np.inf, 1.0], [[1.0] * 3]])
+def test_weights_that_cannot_be(device, weights):
+    rows = device.asarray(np.zeros((3, 2), np.float32))
+    with pytest.raises(ValueError, match="finite and not below zero"):
+        device.assign_accumulate(rows, rows[:1], weights=np.array(weights))
+
+
+def test_weights_with_centers_in_cells(device):
+    """As many rows and centers as are searched by way of few give the same."""
+    rng = np.random.default_rng(3)
+    rows = on_grid(rng.normal(size=(32_768, 3)) * 0.02 + rng.integers(-5, 5, (32_768, 3)))
+    centers, weights = rows[:2_048].copy(), rng.integers(0, 4, len(rows))
+    found = device.assign_accumulate(device.asarray(rows), device.asarray(centers), weights=weights, want_labels=True)
+    labels = device.to_host(found.labels)
+    assert labels.tolist() == device.to_host(run(device, rows, centers).labels).tolist()
+    sums = np.zeros(centers.shape)
+    np.add.at(sums, labels, rows.astype(np.float64) * weights[:, None])
+    assert found.sums.tolist() == sums.tolist()

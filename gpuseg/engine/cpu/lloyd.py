@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.engine.cpu.lloyd_kernel import add_up, pass_over
+from gpuseg.engine.cpu.lloyd_kernel import add_up, add_up_weighted, pass_over
 from gpuseg.engine.cpu.lloyd_tiles import CENTERS, PADDED, TILE
 from gpuseg.engine.cpu.two_level import LEAST_CENTERS, LEAST_ROWS, Cells, cells_of
 from gpuseg.engine.program import LloydPass
@@ -19,7 +19,13 @@ _ALIGNED_BYTES = 64
 _QUICK_CENTERS = 48
 
 
-def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating], *, want_labels: bool) -> LloydPass:
+def lloyd_pass(
+    rows: npt.NDArray[np.floating],
+    centers: npt.NDArray[np.floating],
+    *,
+    weights: npt.NDArray[Any] | None = None,
+    want_labels: bool,
+) -> LloydPass:
     """One pass over the rows; see `LloydPass` for what it returns.
 
     Parameters
@@ -28,15 +34,19 @@ def lloyd_pass(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating]
         Read where it lies if it is C-ordered, else from a copy.
     centers : array, shape (k, n_features)
         Taken in the type of the rows.
+    weights : array, shape (n_rows,), optional
+        Finite, not below zero.
     want_labels : bool
 
     Raises
     ------
     ValueError
-        If the rows are of another type, or rows and centers of different widths.
+        If the rows are of another type, rows and centers of different widths, or weights of another number.
     """
     rows, centers = _checked(rows, centers)
     cells = _cells(rows, centers, want_second=want_labels)
+    if weights is not None:
+        return _weighted(rows, centers, checked_weights(weights, len(rows)), cells, want_labels=want_labels)
     if cells is None:
         return _compared(rows, centers, want_labels=want_labels, want_second=want_labels)
     labels, nearest, second = cells.nearest(rows, want_second=want_labels)
@@ -69,6 +79,40 @@ def _checked(
     if rows.dtype not in (np.float32, np.float64) or centers.shape != (len(centers), *rows.shape[1:]) or rows.ndim != 2:
         raise ValueError(f"rows of shape {rows.shape} and type {rows.dtype}, centers of shape {centers.shape}")
     return rows, centers
+
+
+def checked_weights(weights: Any, n_rows: int) -> npt.NDArray[np.float64]:
+    """Weights as float64.
+
+    Raises
+    ------
+    ValueError
+        If there is not one for each row, or one is negative or not finite.
+    """
+    found = np.ascontiguousarray(weights, np.float64)
+    if found.shape != (n_rows,) or not (np.isfinite(found).all() and (found >= 0).all()):
+        raise ValueError(f"weights of shape {found.shape} for {n_rows} rows must be finite and not below zero")
+    return found
+
+
+def _weighted(
+    rows: npt.NDArray[Any],
+    centers: npt.NDArray[Any],
+    weights: npt.NDArray[np.float64],
+    cells: Cells | None,
+    *,
+    want_labels: bool,
+) -> LloydPass:
+    """The pass over rows that count as often as their weights say."""
+    if cells is None:
+        told = _compared(rows, centers, want_labels=True, want_second=want_labels, want_sums=False)
+        labels, nearest, second = told.labels, told.nearest, told.second
+    else:
+        labels, nearest, second = cells.nearest(rows, want_second=want_labels)
+    sums, masses = np.zeros(centers.shape), np.zeros(len(centers))
+    inertia = add_up_weighted(rows, labels, nearest, weights, sums, masses)
+    found = sums, masses, float(inertia)
+    return LloydPass(*found, labels, nearest, second) if want_labels else LloydPass(*found)
 
 
 def _cells(rows: npt.NDArray[np.floating], centers: npt.NDArray[np.floating], *, want_second: bool) -> Cells | None:

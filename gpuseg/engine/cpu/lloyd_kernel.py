@@ -112,3 +112,20 @@ def add_up(rows, n, tail, labels, sums, counts):  # type: ignore[no-untyped-def]
         size = min(TILE, n - start)
         here = rows + start * d * tail.itemsize if size == TILE else tail.ctypes.data
         accumulate(tail, here, size, d, labels_at + start * labels.itemsize, sums.ctypes.data, counts.ctypes.data)
+
+
+@compiled
+def add_up_weighted(rows, labels, nearest, weights, sums, masses):  # type: ignore[no-untyped-def]
+    """Add rows, each times its weight, to the sums of their centers and weights to their masses; gives the inertia."""
+    n, d = rows.shape
+    parts = np.zeros(_PARTS, np.float64)
+    for row in range(n):
+        label, weight = labels[row], weights[row]
+        masses[label] += weight
+        for feature in range(d):
+            sums[label, feature] += weight * np.float64(rows[row, feature])
+        parts[row % _PARTS] += weight * np.float64(nearest[row])
+    inertia = 0.0
+    for part in range(_PARTS):
+        inertia += parts[part]
+    return inertia

@@ -205,18 +205,23 @@ class GpuDevice:
         found: npt.NDArray[Any] = self._libraries.cupy.asnumpy(array)
         return found
 
-    def assign_accumulate(self, rows: Any, centers: Any, *, want_labels: bool = False) -> LloydPass:
+    def assign_accumulate(
+        self, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool = False
+    ) -> LloydPass:
         """Assign rows to their nearest center and add them up per center.
 
         Parameters
         ----------
         rows : float32 or float64 array of the device, shape (n_rows, n_features)
         centers : array of the same type, shape (k, n_features)
+        weights : array, shape (n_rows,), optional
+            How often each row counts, in host memory; finite, not below zero. Sums on the matrix's grid stay exact for
+            whole numbers as long as they fit into 53 bits.
         want_labels : bool, default False
             Also return labels and the two smallest squared distances of each row.
         """
         with self._turn:
-            return lloyd_pass(self._libraries, rows, centers, want_labels=want_labels)
+            return lloyd_pass(self._libraries, rows, centers, weights=weights, want_labels=want_labels)
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """Index of the nearest center of each row, the lower of equals; rows and centers as in `assign_accumulate`."""

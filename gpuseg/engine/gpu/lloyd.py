@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuseg.engine.cpu.lloyd import checked_weights
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.memory import halving
 from gpuseg.engine.program import LloydPass
@@ -20,7 +21,7 @@ _COPIES = 4
 """Distances, gaps, their squares and the membership of a block lie in memory together."""
 
 
-def lloyd_pass(libraries: Libraries, rows: Any, centers: Any, *, want_labels: bool) -> LloydPass:
+def lloyd_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> LloydPass:
     """One pass over the rows; see `LloydPass` for what it returns.
 
     Parameters
@@ -28,6 +29,8 @@ def lloyd_pass(libraries: Libraries, rows: Any, centers: Any, *, want_labels: bo
     libraries : Libraries
     rows : float32 or float64 array of the device or the host, shape (n_rows, n_features)
     centers : array, shape (k, n_features)
+    weights : array, shape (n_rows,), optional
+        Finite, not below zero.
     want_labels : bool
 
     Returns
@@ -39,12 +42,14 @@ def lloyd_pass(libraries: Libraries, rows: Any, centers: Any, *, want_labels: bo
     rows = cupy.asarray(rows)
     centers = cupy.asarray(centers, dtype=rows.dtype)
     k, n_features = centers.shape
-    sums, counts, inertia = np.zeros((k, n_features)), np.zeros(k, np.int64), 0.0
+    own = None if weights is None else cupy.asarray(checked_weights(weights, len(rows)))
+    sums, counts, inertia = np.zeros((k, n_features)), np.zeros(k, np.int64 if own is None else np.float64), 0.0
     kept: list[tuple[Any, Any, Any]] = []
     unit = _COPIES * rows.dtype.itemsize * k + 2 * 8 * (k + n_features)
 
     def one(low: int, high: int) -> tuple[Any, ...]:
-        return _block(cupy, rows[start + low : start + high], centers)
+        part = slice(start + low, start + high)
+        return _block(cupy, rows[part], centers, None if own is None else own[part])
 
     for start in range(0, len(rows), BLOCK_ROWS):
         n = min(BLOCK_ROWS, len(rows) - start)
@@ -61,7 +66,7 @@ def lloyd_pass(libraries: Libraries, rows: Any, centers: Any, *, want_labels: bo
     return LloydPass(sums, counts, inertia, labels, near, far)
 
 
-def _block(cupy: Any, rows: Any, centers: Any) -> tuple[Any, ...]:
+def _block(cupy: Any, rows: Any, centers: Any, weights: Any) -> tuple[Any, ...]:
     """Labels, nearest and second distance on the device; sums, counts and inertia on the host."""
     n, k = len(rows), len(centers)
     distance = cupy.zeros((n, k), rows.dtype)
@@ -72,7 +77,12 @@ def _block(cupy: Any, rows: Any, centers: Any) -> tuple[Any, ...]:
     nearest = cupy.take_along_axis(distance, label[:, None], axis=1)[:, 0]
     mine = label[:, None] == cupy.arange(k)[None, :]
     second = cupy.where(mine, np.inf, distance).min(axis=1).astype(rows.dtype)
-    sums = cupy.matmul(mine.T.astype(np.float64), rows.astype(np.float64))
-    counts = mine.sum(axis=0).astype(np.int64)
-    inertia = float(nearest.astype(np.float64).sum())
+    squares, exact = nearest.astype(np.float64), rows.astype(np.float64)
+    if weights is None:
+        counts = mine.sum(axis=0).astype(np.int64)
+    else:
+        squares, exact = squares * weights, exact * weights[:, None]
+        counts = cupy.matmul(mine.T.astype(np.float64), weights)
+    sums = cupy.matmul(mine.T.astype(np.float64), exact)
+    inertia = float(squares.sum())
     return label.astype(np.int32), nearest, second, cupy.asnumpy(sums), cupy.asnumpy(counts), inertia
