@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 
 import script
-from gpu_cases import Case, hdbscan_case, kmeans_case, library_kmeans_case, scoring_case
+from gpu_cases import LEAST_HDBSCAN_SIZE, Case, hdbscan_case, kmeans_case, library_kmeans_case, scoring_case
 from gpu_runs import RunCase
 from gpu_table import markdown
 from measure import BenchmarkError, hardware
+from runs import check_sizes
 
 from gpuseg.engine.hardware import Hardware, find_gpus
 
@@ -37,20 +38,25 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = script.parser("cpu_vs_gpu", "Measure gpuseg's devices against each other.")
     parser.add_argument("--devices", type=_words, help="such as cpu,gpu; default: both, or the cpu where it is alone")
     parser.add_argument("--cases", type=_words, default=["runs", "kmeans", "library", "scoring", "hdbscan"])
-    parser.add_argument("--rows", type=int, default=10_000_000, help="rows of K-means and scoring")
+    parser.add_argument("--rows", type=script.whole, default=10_000_000, help="rows of K-means and scoring")
     parser.add_argument("--features", type=_numbers, default=[16, 32])
     parser.add_argument("--clusters", type=_numbers, default=[8, 32, 128])
-    parser.add_argument("--iterations", type=int, default=10, help="updates of K-means, neither more nor fewer")
+    parser.add_argument("--iterations", type=script.whole, default=10, help="updates of K-means, exactly")
     parser.add_argument("--hdbscan-rows", type=_numbers, default=[20_000, 100_000, 1_000_000])
-    parser.add_argument("--cpu-hdbscan-most", type=int, default=100_000, help="the cpu is not asked for more rows")
-    parser.add_argument("--profiles", type=int, default=2_000_000, help="profiles of whole runs")
-    parser.add_argument("--events", type=int, default=20_000_000, help="purchases of whole runs")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each device; the median is told")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cpu-hdbscan-most", type=script.count, default=100_000, help="most rows for the cpu")
+    parser.add_argument("--profiles", type=script.whole, default=2_000_000, help="profiles of whole runs")
+    parser.add_argument("--events", type=script.whole, default=20_000_000, help="purchases of whole runs")
+    parser.add_argument("--repeats", type=script.whole, default=3, help="runs of each device; the median is told")
+    parser.add_argument("--seed", type=script.seed, default=0)
     parser.add_argument("--small", action="store_true", help="sizes for a minute, in place of all those above")
     options = parser.parse_args(arguments)
     if options.small:
         vars(options).update(SMALL)
+    check_sizes(parser, options)
+    if max(options.clusters) > options.rows:
+        parser.error(f"--clusters {max(options.clusters)} is more than --rows {options.rows}")
+    if min(options.hdbscan_rows) < LEAST_HDBSCAN_SIZE:
+        parser.error(f"--hdbscan-rows must be at least {LEAST_HDBSCAN_SIZE}")
     unknown = set(options.cases) - set(CASES) or set(options.devices or ()) - {"cpu", "gpu"}
     if unknown:
         parser.error(f"there is no {sorted(unknown)[0]!r}; cases: {', '.join(CASES)}; devices: cpu, gpu")
@@ -62,7 +68,7 @@ def _words(text: str) -> list[str]:
 
 
 def _numbers(text: str) -> list[int]:
-    return [int(word) for word in text.split(",")]
+    return [script.whole(word) for word in text.split(",")]
 
 
 def _kmeans(options: argparse.Namespace, scratch: Path) -> Iterator[Case]:

@@ -17,7 +17,7 @@ from typing import Any
 
 import script
 from measure import BenchmarkError, Measured
-from runs import AS_OF, TIMEZONE, TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, read_through
+from runs import AS_OF, TIMEZONE, TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, check_segments, check_sizes, read_through
 from summary import side_by_side, summarise
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
@@ -128,20 +128,21 @@ class Bench(Runs):
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = script.parser("end_to_end", "Measure gpuseg against pandas and scikit-learn.")
-    parser.add_argument("--profiles", type=int, default=2_000_000)
-    parser.add_argument("--events", type=int, default=20_000_000)
-    parser.add_argument("--segments", type=int, default=8, help="number of segments on both sides")
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each side, by turns")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--as-of", type=dt.date.fromisoformat, default=AS_OF, help="exclusive end of the window")
-    parser.add_argument("--timezone", default=TIMEZONE, help="zone in which days are counted")
+    parser.add_argument("--profiles", type=script.whole, default=2_000_000)
+    parser.add_argument("--events", type=script.whole, default=20_000_000)
+    parser.add_argument("--segments", type=script.whole, default=8, help="number of segments on both sides")
+    parser.add_argument("--repeats", type=script.whole, default=3, help="runs of each side, by turns")
+    parser.add_argument("--seed", type=script.seed, default=0)
+    parser.add_argument("--as-of", type=script.date, default=AS_OF, help="exclusive end of the window")
+    parser.add_argument("--timezone", type=script.zone, default=TIMEZONE, help="zone in which days are counted")
     parser.add_argument("--engine", default="cpu", choices=("auto", "cpu", "gpu"), help="what gpuseg runs on")
     parser.add_argument(
         "--data", type=Path, help="folder with purchases-*.parquet of gpuseg.synth, instead of new data"
     )
     options = parser.parse_args(arguments)
-    if options.repeats < 1:
-        parser.error("--repeats must be at least 1")
+    if options.data is None:
+        check_sizes(parser, options)
+        check_segments(parser, options.segments, options.profiles)
     return options
 
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import script
 from measure import BenchmarkError, Measured
-from runs import AS_OF, TIMEZONE, TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, read_through
+from runs import AS_OF, TIMEZONE, TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, check_sizes, read_through
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
 
@@ -175,16 +175,16 @@ def markdown(results: Mapping[str, Any]) -> str:
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = script.parser("features", "Measure the features of gpuseg against other libraries.")
-    parser.add_argument("--profiles", type=int, default=2_000_000)
-    parser.add_argument("--events", type=int, default=20_000_000)
-    parser.add_argument("--repeats", type=int, default=3, help="runs of each side, by turns")
+    parser.add_argument("--profiles", type=script.whole, default=2_000_000)
+    parser.add_argument("--events", type=script.whole, default=20_000_000)
+    parser.add_argument("--repeats", type=script.whole, default=3, help="runs of each side, by turns")
     parser.add_argument("--sides", nargs="+", choices=SIDES, default=list(SIDES), help="what to measure against")
     parser.add_argument(
         "--data", type=Path, help="folder with purchases-*.parquet of gpuseg.synth, instead of new data"
     )
     options = parser.parse_args(arguments)
-    if options.repeats < 1:
-        parser.error("--repeats must be at least 1")
+    if options.data is None:
+        check_sizes(parser, options)
     return options
 
 

@@ -21,6 +21,7 @@ GRID = 2.0**20
 """Rows of a run's matrix are multiples of 1 / GRID, which makes their sums exact."""
 
 INERTIA_TOLERANCE, LEAST_KMEANS_ARI, LEAST_HDBSCAN_ARI = 1e-4, 0.999, 0.99
+LEAST_HDBSCAN_SIZE = 25
 _N_BLOBS = 12
 _NEVER = 1e-12
 """A tolerance that ends no fit early; cuML may refuse 0."""
@@ -194,12 +195,12 @@ def scoring_case(n_rows: int, n_features: int, k: int, *, seed: int) -> Case:
 
 def hdbscan_case(n_rows: int, n_features: int, *, seed: int, on_cpu: bool) -> Case:
     """The exact HDBSCAN of gpuseg."""
-    density = Density(max(25, n_rows // 200), 10)
+    density = Density(max(LEAST_HDBSCAN_SIZE, n_rows // 200), 10)
 
     def run(name: str, repeats: int) -> Found:
         rows = blobs(n_rows, n_features, seed)
         with open_engine(engine=name) as engine:
-            fit_density(rows[: min(n_rows, 1_000)], device=engine.device, density=Density(25, 10))
+            fit_density(rows[: min(n_rows, 1_000)], device=engine.device, density=Density(LEAST_HDBSCAN_SIZE, 10))
             # It takes long, and its time hardly varies.
             fit, seconds = timed(lambda: fit_density(rows, device=engine.device, density=density), 1)
         facts = {"n_clusters": len(fit.counts), "n_noise": fit.n_noise}

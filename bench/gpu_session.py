@@ -6,7 +6,6 @@ step that fails or takes too long does not keep the next from running.
 `--rehearse` goes through the same steps on the CPU, with little data and few tests.
 """
 
-import argparse
 import datetime as dt
 import json
 import os
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
+
+import script
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
@@ -115,9 +116,9 @@ def _finished(command: Sequence[str], output: IO[bytes], environment: Mapping[st
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Run all that needs a GPU.")
+    parser = script.Parser("gpu_session", "Run all that needs a GPU.")
     parser.add_argument("out", type=Path, help="folder for the output of each step")
-    parser.add_argument("--minutes", type=float, default=20.0, help="most minutes for all steps together")
+    parser.add_argument("--minutes", type=script.positive, default=20.0, help="most minutes for all steps together")
     parser.add_argument("--rehearse", action="store_true", help="the same steps on the CPU, small")
     options = parser.parse_args(arguments)
     out = options.out.resolve()

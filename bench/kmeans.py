@@ -1,8 +1,8 @@
 """K-means of gpuseg against scikit-learn, scikit-learn-intelex and faiss: the same rows, start and number of updates.
 
 `python bench/kmeans.py` (`pip install gpuseg[bench]` for the peers; those that are not there are left out) makes rows,
-runs all sides by turns, each in a process of its own, checks that they reached the same objective, prints what each
-cost and writes `bench/results/kmeans.json`. Smaller: `python bench/kmeans.py --rows 200000 --features 8 --centers 8`.
+runs all sides by turns, each in a process of its own, checks that they reached the same objective and labels, prints
+what each cost and writes `bench/results/kmeans.json`. Smaller: `python bench/kmeans.py --rows 200000 --features 8`.
 """
 
 import argparse
@@ -16,15 +16,16 @@ import script
 from kmeans_table import markdown, summarise
 from kmeans_worker import SIDES
 from measure import BenchmarkError
-from sides import Sides, parser, whole
+from sides import Sides, parsed_sizes, parser
 
 OBJECTIVE_TOLERANCE = 1e-5
+LEAST_EQUAL_LABELS = 0.98
 _REFERENCE = "scikit-learn"
 say = partial(script.say, "kmeans")
 
 
-class ObjectiveError(BenchmarkError):
-    """Two sides ended at different objectives; no time of theirs counts."""
+class DifferentError(BenchmarkError):
+    """Two sides ended at different objectives or labels; no time of theirs counts."""
 
 
 class Bench(Sides):
@@ -50,19 +51,20 @@ class Bench(Sides):
 
         Raises
         ------
-        ObjectiveError
-            If a side's centers have another objective than scikit-learn's, or it made another number of updates.
+        DifferentError
+            If a side's centers have another objective than scikit-learn's, too many of its labels are others, or it
+            made another number of updates.
         """
         runs = []
         for number in range(self.options.repeats):
             say(f"{n:,} x {d}, k = {k}, run {number + 1} of {self.options.repeats}")
             runs.append({side: self._fit(side, data, k) for side in self.sides})
-        objectives = self._objectives(data)
-        self._check(runs, objectives)
+        objectives, equal = self._objectives(data), self._equal_labels()
+        self._check(runs, objectives, equal)
         size = {"rows": n, "features": d, "centers": k, "bytes": 4 * n * d}
         reference = objectives[_REFERENCE]
         gaps = {side: abs(value / reference - 1) for side, value in objectives.items()}
-        return {**size, "objective_gaps": gaps, "runs": runs, **summarise(size, runs)}
+        return {**size, "objective_gaps": gaps, "equal_labels": equal, "runs": runs, **summarise(size, runs)}
 
     def _fit(self, side: str, data: Path, k: int) -> dict[str, Any]:
         options = self.options
@@ -73,28 +75,35 @@ class Bench(Sides):
         files = [str(self.scratch / f"{side}.npy") for side in self.sides]
         return self.told("objective", "objectives", "--data", str(data), *files)
 
-    def _check(self, runs: list[dict[str, Any]], objectives: dict[str, float]) -> None:
+    def _equal_labels(self) -> dict[str, float]:
+        files = {side: str(self.scratch / f"{side}.labels.npy") for side in self.sides}
+        return self.told("labels", "labels", "--reference", files[_REFERENCE], *files.values())
+
+    def _check(self, runs: list[dict[str, Any]], objectives: dict[str, float], equal: dict[str, float]) -> None:
         reference = objectives[_REFERENCE]
         for side in self.sides:
             made = {run[side]["n_iter"] for run in runs}
             if made != {self.options.updates}:
-                raise ObjectiveError(f"{side}: {sorted(made)} updates instead of {self.options.updates}")
+                raise DifferentError(f"{side}: {sorted(made)} updates instead of {self.options.updates}")
             gap = abs(objectives[side] / reference - 1)
             if not gap <= OBJECTIVE_TOLERANCE:
-                raise ObjectiveError(f"{side}: its objective differs from {_REFERENCE}'s by {gap:.1e} of it")
+                raise DifferentError(f"{side}: its objective differs from {_REFERENCE}'s by {gap:.1e} of it")
+            if equal[side] < LEAST_EQUAL_LABELS:
+                raise DifferentError(f"{side}: {1 - equal[side]:.1%} of its labels are not {_REFERENCE}'s")
 
 
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     made = parser("kmeans", "Measure K-means of gpuseg against other libraries.", rows=[2_000_000, 8_000_000])
-    made.add_argument("--updates", type=whole, default=10, help="updates of the centers, the same on every side")
-    return made.parse_args(arguments)
+    made.add_argument("--updates", type=script.whole, default=10, help="updates of the centers, the same on every side")
+    return parsed_sizes(made, arguments)
 
 
 def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Run everything, compare, and put the figures together."""
     bench = Bench(options, scratch)
     cases = bench.cases()
-    return bench.results() | {"objective_tolerance": OBJECTIVE_TOLERANCE, "cases": cases}
+    bounds = {"objective_tolerance": OBJECTIVE_TOLERANCE, "least_equal_labels": LEAST_EQUAL_LABELS}
+    return bench.results() | bounds | {"cases": cases}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,13 +86,15 @@ def markdown(results: Mapping[str, Any]) -> str:
         lines.append(cells)
     n_met = sum(case["memory"]["met"] for case in cases)
     gap = max(max(case["objective_gaps"].values()) for case in cases)
+    equal = min(min(case["equal_labels"].values()) for case in cases)
     parameters = results["parameters"]
     absent = f"; not installed: {', '.join(results['absent'])}" if results["absent"] else ""
     text = [
         f"Processor seconds (user and system) of {parameters['updates']} updates and the last assignment, "
         f"{parameters['threads']} threads, medians of {parameters['repeats']} runs{absent}. Objectives in float64 "
-        f"differ by at most {gap:.0e} of scikit-learn's. `wall` is the ratio of wall seconds. Extra memory is a share "
-        "of the rows', labels included (gpuseg's fit keeps them in a byte each; `labels_` makes int32 of them).",
+        f"differ by at most {gap:.0e} of scikit-learn's, and at least {equal:.2%} of the labels are the same. `wall` "
+        "is the ratio of wall seconds. Extra memory is a share of the rows', labels included (gpuseg's fit keeps them "
+        "in a byte each; `labels_` makes int32 of them).",
         "",
         *("| " + " | ".join(line) + " |" for line in lines),
         "",

@@ -1,4 +1,4 @@
-"""What `kmeans.py` runs in processes of their own: making the data, one side's fit, the objective of its centers."""
+"""What `kmeans.py` runs in processes of their own: the data, one side's fit, and how far sides reached the same."""
 
 import argparse
 import importlib
@@ -15,39 +15,42 @@ WARM_UP_ROWS = 20_000
 _BLOBS, _CLIP, _SPREAD = 20, 6.0, 0.75
 _CHUNK_ROWS = 131_072
 
-Fit = Callable[[np.ndarray, np.ndarray, int], tuple[np.ndarray, int]]
+Fitted = tuple[np.ndarray, int, Callable[[], np.ndarray]]
+"""Centers, updates made, and what gives the label of every row, asked for after the measurement."""
+
+Fit = Callable[[np.ndarray, np.ndarray, int], Fitted]
 
 
-def gpuseg_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+def gpuseg_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> Fitted:
     from gpuseg import Segmenter
 
     fitted = Segmenter(engine="cpu", init=start, n_init=1, max_iter=updates, tol=0.0).fit(rows)
-    return fitted.cluster_centers_, fitted.n_iter_
+    return fitted.cluster_centers_, fitted.n_iter_, lambda: fitted.labels_
 
 
-def scikit_learn_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+def scikit_learn_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> Fitted:
     return _scikit_learn("sklearn.cluster", rows, start, updates)
 
 
-def intelex_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+def intelex_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> Fitted:
     return _scikit_learn("sklearnex.cluster", rows, start, updates)
 
 
-def faiss_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+def faiss_fit(rows: np.ndarray, start: np.ndarray, updates: int) -> Fitted:
     """Its training ends with an update; one more pass gives the labels and distances that all others give."""
     import faiss
 
     n, (k, d) = len(rows), start.shape
     kmeans = faiss.Kmeans(d, k, niter=updates, nredo=1, min_points_per_centroid=1, max_points_per_centroid=n)
     kmeans.train(rows, init_centroids=start)
-    kmeans.assign(rows)
-    return kmeans.centroids, len(kmeans.obj)
+    _, labels = kmeans.assign(rows)
+    return kmeans.centroids, len(kmeans.obj), lambda: labels
 
 
-def _scikit_learn(module: str, rows: np.ndarray, start: np.ndarray, updates: int) -> tuple[np.ndarray, int]:
+def _scikit_learn(module: str, rows: np.ndarray, start: np.ndarray, updates: int) -> Fitted:
     estimator = importlib.import_module(module).KMeans
     fitted = estimator(len(start), init=start, n_init=1, max_iter=updates, tol=0.0, algorithm="lloyd").fit(rows)
-    return fitted.cluster_centers_, fitted.n_iter_
+    return fitted.cluster_centers_, fitted.n_iter_, lambda: fitted.labels_
 
 
 SIDES: dict[str, tuple[str, str, Fit]] = {
@@ -87,8 +90,9 @@ def run_fit(options: argparse.Namespace) -> None:
     start = rows[: options.centers].copy()
     few = rows[: max(WARM_UP_ROWS, options.centers)].copy()
     first_use = first_use_seconds(lambda: fit(few, start, 2))
-    (centers, n_iter), found = costs(lambda: fit(rows, start, options.updates))
+    (centers, n_iter, labels_of), found = costs(lambda: fit(rows, start, options.updates))
     np.save(options.out.with_suffix(".npy"), centers)
+    np.save(options.out.with_suffix(".labels.npy"), labels_of())
     found |= {"first_use_seconds": first_use, "n_iter": int(n_iter)}
     options.out.write_text(json.dumps(found), encoding="utf-8")
 
@@ -108,6 +112,24 @@ def _objective(rows: np.ndarray, centers: np.ndarray) -> float:
     return total
 
 
+def run_labels(options: argparse.Namespace) -> None:
+    """Share of rows with the label of the reference, for each file of labels."""
+    reference = np.load(options.reference)
+    found = {path.name.removesuffix(".labels.npy"): equal_share(reference, np.load(path)) for path in options.files}
+    options.out.write_text(json.dumps(found), encoding="utf-8")
+
+
+def equal_share(one: np.ndarray, other: np.ndarray) -> float:
+    """Share of rows with equal labels, once the labels of one side are renamed to agree most (Kuhn 1955)."""
+    from scipy.optimize import linear_sum_assignment
+
+    if one.shape != other.shape or min(one.min(), other.min()) < 0:
+        return 0.0
+    k = int(max(one.max(), other.max())) + 1
+    together = np.bincount(one.astype(np.int64) * k + other, minlength=k * k).reshape(k, k)
+    return float(together[linear_sum_assignment(together, maximize=True)].sum() / len(one))
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description="One step of the benchmark of K-means.")
     steps = parser.add_subparsers(required=True)
@@ -120,6 +142,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     objective = step(steps, "objective", run_objective)
     objective.add_argument("--data", type=Path, required=True)
     objective.add_argument("centers_files", type=Path, nargs="+")
+    labels = step(steps, "labels", run_labels)
+    labels.add_argument("--reference", type=Path, required=True)
+    labels.add_argument("files", type=Path, nargs="+")
     options = parser.parse_args(arguments)
     options.step(options)
 

@@ -5,12 +5,12 @@ It computes what gpuseg's families `rfm`, `tempo` and `interests` compute, under
 the purchases that `gpuseg.synth` writes.
 """
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import script
 from figures import AMOUNT_SCALE, named_of, spans
 
 COLUMNS = {
@@ -127,15 +127,15 @@ def segments(table: pd.DataFrame, *, n_segments: int, seed: int) -> np.ndarray:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description="Segment customers with pandas and scikit-learn.")
+    parser = script.Parser("naive", "Segment customers with pandas and scikit-learn.")
     parser.add_argument("--data", type=Path, required=True, help="folder with purchases-*.parquet")
     parser.add_argument("--out", type=Path, required=True, help="Parquet file for the assignments")
-    parser.add_argument("--segments", type=int, default=8)
-    parser.add_argument("--as-of", default="2026-01-01", help="exclusive end of the observation window")
-    parser.add_argument("--timezone", default="America/New_York", help="zone in which days are counted")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--segments", type=script.whole, default=8)
+    parser.add_argument("--as-of", type=script.date, default="2026-01-01", help="exclusive end of the window")
+    parser.add_argument("--timezone", type=script.zone, default="America/New_York", help="zone of the days")
+    parser.add_argument("--seed", type=script.seed, default=0)
     options = parser.parse_args(arguments)
-    table = features(options.data, as_of=options.as_of, timezone=options.timezone)
+    table = features(options.data, as_of=options.as_of.isoformat(), timezone=options.timezone)
     found = segments(table, n_segments=options.segments, seed=options.seed)
     pd.DataFrame({"profile_id": table.index, "segment_id": found}).to_parquet(options.out)
 

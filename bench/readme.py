@@ -1,6 +1,5 @@
 """The table of measurements in the README, from the results files that are there: `python bench/readme.py`."""
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -9,7 +8,7 @@ from typing import Any, NamedTuple
 
 from kmeans_table import OWN, best_ratio
 from marks import replaced
-from script import RESULTS
+from script import RESULTS, Parser
 
 README = RESULTS.parents[1] / "README.md"
 MARK = "bench"
@@ -185,7 +184,7 @@ def text(folder: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(description="Write the README's table of measurements.")
+    parser = Parser("readme", "Write the README's table of measurements.")
     parser.add_argument("--results", type=Path, default=RESULTS, help="folder of the results files")
     parser.add_argument("--page", type=Path, default=README)
     options = parser.parse_args(arguments)

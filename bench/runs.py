@@ -1,5 +1,6 @@
 """Runs of gpuseg over synthetic purchases, each a process of its own."""
 
+import argparse
 import json
 import shutil
 import sys
@@ -7,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import script
 from measure import BenchmarkError, Measured, run_measured
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
@@ -18,6 +20,9 @@ TINY_PROFILES, TINY_EVENTS = 2_000, 20_000
 # several they are copied together. More than one bucket, so that rows are split into buckets at all; many, so that the
 # ids of a bucket are far apart, as those of much data are.
 TINY_RUNS = ({"buckets": 4}, {"buckets": 4, "chunk_rows": 2_048}, {"buckets": 64})
+LEAST_PROFILES = 5
+"""As many as `gpuseg.synth` plants segments."""
+
 COLUMNS = {
     "profile_id": "customer_id",
     "at": "ordered_at",
@@ -97,6 +102,21 @@ class Runs:
     def _run(self, command: Sequence[str]) -> Measured:
         kernels = {"NUMBA_CACHE_DIR": str(self.scratch / "kernels")}
         return run_measured([sys.executable, *command], log=self.scratch / "log.txt", environment=kernels)
+
+
+def check_sizes(made: script.Parser, options: argparse.Namespace) -> None:
+    """Refuse purchases that cannot be made: fewer than profiles, or of fewer profiles than planted segments."""
+    if options.profiles < LEAST_PROFILES:
+        made.error(f"--profiles must be at least {LEAST_PROFILES}")
+    if options.events < options.profiles:
+        made.error(f"--events {options.events} is less than --profiles {options.profiles}")
+
+
+def check_segments(made: script.Parser, n_segments: int, n_profiles: int) -> None:
+    """Refuse more segments than profiles, of which the warm-up has few."""
+    most = min(n_profiles, TINY_PROFILES)
+    if n_segments > most:
+        made.error(f"--segments must be at most {most}")
 
 
 def read_through(files: Iterable[Path]) -> None:

@@ -13,6 +13,7 @@ import json
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from typing import Any
 import script
 from marks import replaced
 from measure import BenchmarkError, Measured
-from runs import TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, read_through
+from runs import TINY_EVENTS, TINY_PROFILES, TINY_RUNS, Runs, check_segments, read_through
 from scaling_table import MARK, judged, markdown
 
 # Only small modules above: a child's peak memory starts at that of the process that starts it.
@@ -156,18 +157,17 @@ def _per_million(seconds: float, n_profiles: int) -> float:
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = script.parser("scaling", "Measure what gpuseg costs as the data grows.")
     parser.add_argument("--sizes", type=_sizes, default="5,20,80", help="millions of events, with commas between")
-    parser.add_argument("--workers", type=int, default=2, help="workers of the dask cluster")
-    parser.add_argument("--segments", type=int, default=8)
-    parser.add_argument("--most-time", type=float, default=1.2, help="time a profile of the largest over the smallest")
-    parser.add_argument("--most-memory", type=float, default=1.2, help="largest peak over the smallest")
+    parser.add_argument("--workers", type=script.whole, default=2, help="workers of the dask cluster")
+    parser.add_argument("--segments", type=script.whole, default=8)
+    parser.add_argument("--most-time", type=script.positive, default=1.2, help="time a profile, largest over smallest")
+    parser.add_argument("--most-memory", type=script.positive, default=1.2, help="largest peak over the smallest")
     parser.add_argument("--engine", default="cpu", choices=("auto", "cpu", "gpu"))
     parser.add_argument(
         "--docs", type=Path, help="page whose table is written anew; default docs/scaling.md, none with another --out"
     )
     parser.add_argument("--table", action="store_true", help="measure nothing; write the table of --out")
     options = parser.parse_args(arguments)
-    if options.workers < 1:
-        parser.error("--workers must be at least 1")
+    check_segments(parser, options.segments, int(options.sizes[0] * 1e6) // EVENTS_PER_PROFILE)
     if options.docs is None and options.out == parser.get_default("out"):
         options.docs = DOCS
     if options.table and not options.out.is_file():
@@ -176,10 +176,11 @@ def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _sizes(text: str) -> list[float]:
-    sizes = sorted({float(word) for word in text.split(",")})
-    if not all(1e-3 <= size <= 1e5 for size in sizes):
-        raise argparse.ArgumentTypeError("sizes are millions of events, from 0.001")
-    return sizes
+    with suppress(ValueError):
+        sizes = sorted({float(word) for word in text.split(",")})
+        if all(1e-3 <= size <= 1e5 for size in sizes):
+            return sizes
+    raise argparse.ArgumentTypeError(f"{text!r}: sizes are millions of events, from 0.001 to 100,000")
 
 
 def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:

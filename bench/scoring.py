@@ -16,7 +16,7 @@ import script
 from measure import BenchmarkError
 from scoring_table import markdown, summarise
 from scoring_worker import BATCHES, SIDES
-from sides import Sides, parser, whole
+from sides import Sides, parsed_sizes, parser
 
 say = partial(script.say, "scoring")
 
@@ -82,10 +82,10 @@ class Bench(Sides):
 def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     made = parser("scoring", "Measure assigning rows to given centers against other libraries.", rows=[2_000_000])
     made.add_argument(
-        "--passes", type=whole, default=5, help="passes over all rows in a run, of which the mean is told"
+        "--passes", type=script.whole, default=5, help="passes over all rows in a run, of which the mean is told"
     )
-    made.add_argument("--calls", type=whole, default=1_000, help="calls with few rows in a run")
-    options = made.parse_args(arguments)
+    made.add_argument("--calls", type=script.whole, default=1_000, help="calls with few rows in a run")
+    options = parsed_sizes(made, arguments)
     if min(options.rows) < max(BATCHES):
         made.error(f"--rows must be at least {max(BATCHES)}")
     return options

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -78,27 +78,21 @@ class Sides:
             raise CommandFailedError(f"{' '.join(words[:3])}: exit {done.returncode}\n{tail}")
 
 
-def parser(name: str, description: str, *, rows: list[int]) -> argparse.ArgumentParser:
+def parser(name: str, description: str, *, rows: list[int]) -> script.Parser:
     """A parser with the sizes, the repeats and the threads."""
     made = script.parser(name, description)
-    made.add_argument("--rows", type=whole, nargs="+", default=rows)
-    made.add_argument("--features", type=whole, nargs="+", default=[8, 16, 32])
-    made.add_argument("--centers", type=whole, nargs="+", default=[8, 32, 128])
-    made.add_argument("--repeats", type=whole, default=3, help="runs of each side, by turns")
-    made.add_argument("--threads", type=whole, default=len(os.sched_getaffinity(0)))
-    made.add_argument("--seed", type=int, default=0)
+    made.add_argument("--rows", type=script.whole, nargs="+", default=rows)
+    made.add_argument("--features", type=script.whole, nargs="+", default=[8, 16, 32])
+    made.add_argument("--centers", type=script.whole, nargs="+", default=[8, 32, 128])
+    made.add_argument("--repeats", type=script.whole, default=3, help="runs of each side, by turns")
+    made.add_argument("--threads", type=script.whole, default=len(os.sched_getaffinity(0)))
+    made.add_argument("--seed", type=script.seed, default=0)
     return made
 
 
-def whole(text: str) -> int:
-    """A number of at least 1.
-
-    Raises
-    ------
-    ArgumentTypeError
-        If it is less.
-    """
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} must be at least 1")
-    return number
+def parsed_sizes(made: script.Parser, arguments: Sequence[str] | None) -> argparse.Namespace:
+    """The options, refused where a size has more centers than rows."""
+    options = made.parse_args(arguments)
+    if max(options.centers) > min(options.rows):
+        made.error(f"--centers {max(options.centers)} is more than --rows {min(options.rows)}")
+    return options

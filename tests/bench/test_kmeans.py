@@ -26,6 +26,8 @@ def check(results):
             assert all(set(figures) == FIGURES and figures["n_iter"] == 3 for figures in run.values())
         assert case["objective_gaps"]["scikit-learn"] == 0
         assert 0 <= case["objective_gaps"]["gpuseg"] <= 1e-5
+        assert case["equal_labels"]["scikit-learn"] == 1
+        assert 0.99 <= case["equal_labels"]["gpuseg"] <= 1
         assert case["bar"]["at_least"] == 2.0
 
 
@@ -50,17 +52,26 @@ def test_results_are_written_and_shown_after_the_comparison(in_process, tmp_path
     shown = capsys.readouterr().out
     assert "not installed: faiss" in shown
     assert shown.count("| 3,000 |") == 2
+    assert "of the labels are the same" in shown
     assert [path.name for path in tmp_path.iterdir()] == ["results"]
 
 
 @pytest.mark.parametrize(
     ("change", "told"),
     [
-        (lambda centers, n_iter: (centers * 1.05, n_iter), "gpuseg: its objective differs"),
-        (lambda centers, n_iter: (centers * np.nan, n_iter), "gpuseg: its objective differs"),
-        (lambda centers, n_iter: (centers, n_iter - 1), r"gpuseg: [2] updates instead of 3"),
+        (lambda centers, n_iter, labels: (centers * 1.05, n_iter, labels), "gpuseg: its objective differs"),
+        (lambda centers, n_iter, labels: (centers * np.nan, n_iter, labels), "gpuseg: its objective differs"),
+        (lambda centers, n_iter, labels: (centers, n_iter - 1, labels), r"gpuseg: [2] updates instead of 3"),
+        (
+            lambda centers, n_iter, labels: (centers, n_iter, lambda: np.roll(labels(), 1)),
+            "of its labels are not scikit-learn's",
+        ),
+        (
+            lambda centers, n_iter, labels: (centers, n_iter, lambda: labels()[1:]),
+            "gpuseg: 100.0% of its labels are not scikit-learn's",
+        ),
     ],
-    ids=["other centers", "no numbers", "fewer updates"],
+    ids=["other centers", "no numbers", "fewer updates", "labels of other rows", "too few labels"],
 )
 def test_another_result_ends_with_1_names_the_side_and_tells_no_time(
     in_process, tmp_path, capsys, monkeypatch, change, told
@@ -92,6 +103,27 @@ def test_the_objective_is_that_of_the_nearest_centers(in_process, tmp_path):
     out = tmp_path / "found.json"
     worker.main(["objective", "--data", str(tmp_path / "rows.npy"), "--out", str(out), str(tmp_path / "side.npy")])
     assert json.loads(out.read_text()) == {"side": pytest.approx(26.0)}
+
+
+def test_labels_are_compared_under_the_names_that_agree_most(load):
+    equal_share = load("kmeans_worker").equal_share
+    one = np.array([0, 0, 1, 1, 2, 2, 2, 2], np.int8)
+    assert equal_share(one, np.array([2, 2, 0, 0, 1, 1, 1, 1])) == 1.0
+    assert equal_share(one, np.array([2, 2, 0, 1, 1, 1, 1, 1])) == 7 / 8
+    assert equal_share(one, np.zeros(8, np.int32)) == 4 / 8
+    assert equal_share(one, one[:-1]) == equal_share(one, -one) == 0.0
+
+
+@pytest.mark.parametrize("side", ["gpuseg", "scikit-learn", "scikit-learn-intelex", "faiss"])
+def test_a_side_gives_the_labels_of_its_centers(load, side):
+    module, _, fit = load("kmeans_worker").SIDES[side]
+    pytest.importorskip(module)
+    draw = np.random.default_rng(3)
+    rows = np.concatenate([draw.normal(at, 0.1, (40, 2)) for at in (0, 5, 9)]).astype(np.float32)
+    centers, n_iter, labels = fit(rows, rows[[0, 50, 100]].copy(), 2)
+    nearest = ((rows[:, None].astype(float) - centers) ** 2).sum(axis=2).argmin(axis=1)
+    assert n_iter == 2
+    assert np.array_equal(labels(), nearest)
 
 
 def figures(cpu, extra=0):
