@@ -5,23 +5,37 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator, model_validator
 
 from gpuseg.config_parts import PositiveInt, Section
+from gpuseg.config_rules import Overlap, Rules, SegmentName, check_unmatched, with_rules
 
 MAX_SEGMENTS = 1000
+MAX_MICRO = 20_000
 
 NumberOfSegments = Annotated[int, Field(ge=2, le=MAX_SEGMENTS, strict=True)]
 
-_METHOD_KEYS = {
-    "kmeans": ("segments", "segments_range", "solver"),
-    "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise"),
+_METHODS_OF = {
+    "segments": ("kmeans", "hierarchical"),
+    "segments_range": ("kmeans", "hierarchical"),
+    "solver": ("kmeans",),
+    "micro_clusters": ("hierarchical",),
+    "min_cluster_size": ("hdbscan",),
+    "min_samples": ("hdbscan",),
+    "selection": ("hdbscan",),
+    "noise": ("hdbscan",),
+    "rules": ("rules",),
+    "unmatched": ("rules",),
+    "overlap": ("rules",),
 }
-"""The keys of `cluster` that only one method has."""
+"""The keys of `cluster` that not every method has, and which have them."""
 
 
 class ClusterSection(Section):
     """How profiles are grouped."""
 
-    method: Literal["kmeans", "hdbscan"] = Field(
-        "kmeans", description="`hdbscan` finds dense groups of any shape, as many as there are, and leaves noise over."
+    method: Literal["kmeans", "hierarchical", "hdbscan", "rules"] = Field(
+        "kmeans",
+        description="`hierarchical` merges micro-clusters into a tree, of which `gpuseg cut` makes any number of "
+        "segments without a refit; `hdbscan` finds dense groups of any shape, as many as there are, and leaves noise "
+        "over; `rules` takes conditions that you write.",
     )
     segments: Literal["auto"] | NumberOfSegments = Field("auto", description="Number of segments, or `auto`.")
     segments_range: tuple[NumberOfSegments, NumberOfSegments] = Field(
@@ -33,6 +47,11 @@ class ClusterSection(Section):
         description="kmeans: who makes the passes over all profiles. `lloyd`, which `auto` is, is gpuseg's own, with "
         "the same bits on any device and number of workers; `cuml` is NVIDIA's, for GPUs alone, and repeats its result "
         "only within its tolerance.",
+    )
+    micro_clusters: Literal["auto"] | Annotated[int, Field(ge=2, le=MAX_MICRO, strict=True)] = Field(
+        "auto",
+        description="hierarchical: most micro-clusters that profiles are reduced to; `auto` is twice the root of their "
+        "number, from 256 to 20000.",
     )
     min_cluster_size: Literal["auto"] | Annotated[int, Field(ge=2, strict=True)] = Field(
         "auto",
@@ -49,14 +68,37 @@ class ClusterSection(Section):
         "keep", description="hdbscan: profiles in no segment stay so, or join the nearest one with confidence 0."
     )
 
+    rules: Rules | None = Field(
+        None,
+        description="rules: a list of names with conditions on features, of which a profile belongs to the first that "
+        "it matches; or `lifecycle` or `rfm_cells`, see docs/rules.md.",
+    )
+    unmatched: SegmentName = Field(
+        "Everyone else", description="rules: name of the segment of profiles that match no rule."
+    )
+    overlap: Overlap = Field(
+        "first",
+        description="rules: whether the `first` of several matching rules counts, or the run is to `refuse` them.",
+    )
+
+    _rules = model_validator(mode="before")(with_rules)
+
+    @model_validator(mode="after")
+    def _with_rules(self) -> "ClusterSection":
+        if self.method == "rules" and self.rules is None:
+            raise ValueError("rules: is required by method rules: a list of rules, lifecycle or rfm_cells")
+        if self.rules is not None:
+            check_unmatched(self.rules, self.unmatched)
+        return self
+
     @model_validator(mode="after")
     def _of_one_method(self) -> "ClusterSection":
-        others = [key for method, keys in _METHOD_KEYS.items() if method != self.method for key in keys]
+        others = [key for key, methods in _METHODS_OF.items() if self.method not in methods]
         # A default says nothing that could contradict the method; a written-out configuration holds them all.
         given = next((key for key in others if getattr(self, key) != type(self).model_fields[key].default), None)
         if given is not None:
-            owner = next(method for method, keys in _METHOD_KEYS.items() if given in keys)
-            raise ValueError(f"{given}: belongs to method {owner}, but method is {self.method}; leave one of them out")
+            owners = " and ".join(_METHODS_OF[given])
+            raise ValueError(f"{given}: belongs to method {owners}, but method is {self.method}; leave one of them out")
         return self
 
     @field_validator("segments_range")

@@ -44,6 +44,10 @@ def _section(name: str, keys: Keys) -> list[str]:
     title = f"## {name}" if name != "sources" else "## sources: a list, one item a source"
     lines = [title, "", section["description"], ""]
     lines += _table(section["properties"], section.get("required", ()), keys)
+    if name == "cluster":
+        rule = keys.top["$defs"]["RuleSection"]
+        lines += ["## cluster.rules: a list, one item a rule", "", rule["description"], ""]
+        lines += _table(rule["properties"], rule["required"], keys)
     for below in section["properties"]:
         if f"{name}.{below}" in _BELOW:
             lines += _section(f"{name}.{below}", keys)

@@ -83,9 +83,9 @@ def _refused_by_rule(problem: Any, place: Place, schema: Schema, content: Mappin
     if "properties" not in schema:
         return _named(place, content), f"{_shown(problem['input'])}: {message}"
     name, _, rest = message.partition(": ")
-    return (
-        (_named((*place, name), content), rest) if name in schema["properties"] else (_named(place, content), message)
-    )
+    if name.partition(".")[0] in schema["properties"]:
+        return _named((*place, name), content), rest
+    return _named(place, content), message
 
 
 def _unknown(name: object, section: Schema, keys: Keys) -> str:

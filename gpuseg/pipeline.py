@@ -53,7 +53,7 @@ STAGES = (
     Stage("validate", stages.validate, ("quality.json", "state", "quarantine"), stage_settings.validate),
     Stage("features", stages.features, ("features",), stage_settings.features),
     Stage("fit", stages.fit, ("model",), stage_settings.fit),
-    Stage("assign", stages.assign, ("assignments", "segments.json"), stage_settings.assign),
+    Stage("assign", stages.assign, ("assignments", "totals", "segments.json"), stage_settings.assign),
     Stage("explain", stages.explain, ("explanations.json",), stage_settings.explain),
     Stage("report", stages.report, ("report.html", "MODEL_CARD.md"), stage_settings.report),
 )
@@ -206,13 +206,18 @@ def _kept(version: Version, keys: Mapping[str, str], needed: Mapping[str, bool],
     return found
 
 
-def stage_keys(config: Config, plans: Plans) -> dict[str, str]:
-    """For every stage, a hash of all that decides its output: the code's version, settings, and the stage before."""
-    keys: dict[str, str] = {}
+def stage_keys(config: Config, plans: Plans, known: Mapping[str, str] | None = None) -> dict[str, str]:
+    """For every stage, a hash of all that decides its output: the code's version, settings, and the stage before.
+
+    The first ones may be known, where they were made before and plans are not at hand.
+    """
+    keys = dict(known or {})
     before = ""
     for stage in STAGES:
-        text = "\n".join([__version__, stage.name, before, stage.settings(config, plans)])
-        before = keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()
+        if stage.name not in keys:
+            text = "\n".join([__version__, stage.name, before, stage.settings(config, plans)])
+            keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()
+        before = keys[stage.name]
     return keys
 
 
@@ -271,7 +276,7 @@ def _run_stages(
                 done = {r.stage: r.facts for r in records}
                 ledger = Ledger(version.scratch / stage.name, keys[stage.name])
                 job = stages.Job(config, engine, plans, version, done, ledger, tried.tracker, rows, samples)
-                record = _execute_stage(stage, job, keys[stage.name], tried.tracker)
+                record = execute_stage(stage, job, keys[stage.name], tried.tracker)
                 executed.append(stage.name)
         else:
             version.check(record.files)
@@ -282,7 +287,8 @@ def _run_stages(
     return Outcome(version, tuple(records), tuple(executed), engine.reason)
 
 
-def _execute_stage(stage: Stage, job: stages.Job, key: str, tracker: Tracker) -> StageRecord:
+def execute_stage(stage: Stage, job: stages.Job, key: str, tracker: Tracker) -> StageRecord:
+    """Run one stage and commit what it wrote."""
     tracker.start(stage.name)
     with Measured(job.engine.device, job.engine.executor) as used, enough_memory(job.engine.device, stage.name):
         facts = stage.execute(job)

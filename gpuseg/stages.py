@@ -27,7 +27,8 @@ from gpuseg.segments.cards import describe_segments
 from gpuseg.segments.fit import fit_model
 from gpuseg.segments.model import Model
 from gpuseg.segments.sample import SampleRule
-from gpuseg.segments.totals import labelled_sample
+from gpuseg.segments.sums import Collected
+from gpuseg.segments.totals import labelled_sample, totals_of
 from gpuseg.sources.ingest import ingest
 from gpuseg.sources.plan import Plans
 from gpuseg.sources.reduce import bucket_files
@@ -161,7 +162,7 @@ def fit(job: Job) -> Facts:
 def assign(job: Job) -> Facts:
     """Put every profile into its segment and describe the segments."""
     model = Model.read(job.folder / "model")
-    totals = assign_profiles(
+    collected = assign_profiles(
         model,
         job.engine,
         features=job.folder / "features",
@@ -173,6 +174,14 @@ def assign(job: Job) -> Facts:
         blocks=job.rows,
         ledger=job.ledger,
     )
+    if model.hierarchy is not None:
+        collected.save(job.folder / "totals")
+    return described_segments(job, model, collected)
+
+
+def described_segments(job: Job, model: Model, collected: Collected) -> Facts:
+    """Write the cards of segments whose profiles are added up."""
+    totals = totals_of(model, collected)
     job.samples["assign"] = totals.sample
     content = describe_segments(
         model,

@@ -37,10 +37,13 @@ LEVELS = [
         "config_cluster",
         "config_dask",
         "config_parts",
+        "config_rules",
         "config_sources",
         "config_yaml",
         "progress",
         "provenance",
+        "rule_language",
+        "rule_trees",
     ],
     ["workspace", "starter"],
     [
@@ -62,7 +65,7 @@ LEVELS = [
     ["engine"],
     ["features", "matrix", "clustering"],
     ["sources", "trust", "segments", "report"],
-    ["pipeline", "attempt", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
+    ["pipeline", "cutting", "attempt", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
     ["cli", "__main__"],
 ]
 GPU_AND_DASK = {
@@ -186,7 +189,7 @@ def test_the_rule_of_layers_itself(module, source, wrong):
 
 def test_only_the_pipeline_knows_the_stages():
     users = {found.module for found in ALL_IMPORTS if found.target == "gpuseg.stages"}
-    assert users == {"gpuseg.pipeline"}
+    assert users == {"gpuseg.pipeline", "gpuseg.cutting"}
 
 
 def test_the_seam_is_two_protocols_and_nothing_else():

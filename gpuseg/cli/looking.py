@@ -13,7 +13,7 @@ RunPath = Annotated[
 ]
 
 
-def _open(path: Path) -> Any:
+def finished(path: Path) -> Any:
     """The finished run that a path means; of an unfinished one, what is missing and how it goes on."""
     from gpuseg.errors import IntegrityError
     from gpuseg.pipeline import STAGE_NAMES
@@ -40,7 +40,7 @@ def describe(
     from gpuseg.errors import ConfigError
     from gpuseg.segments.text import card_text, noise_text, withheld_text
 
-    opened = _open(run)
+    opened = finished(run)
     content = opened.segments
     cards = content["segments"]
     if segment is not None:
@@ -67,10 +67,10 @@ def explain(
     profile: Annotated[str | None, typer.Option("--profile", help="Id of a profile.", metavar="ID")] = None,
 ) -> None:
     """Say why a profile is in its segment; without --profile, show the rules that tell the segments apart."""
-    from gpuseg.segments.reasons import reasons_text
+    from gpuseg.segments.reason_text import reasons_text
     from gpuseg.segments.rules import rules_text
 
-    opened = _open(run)
+    opened = finished(run)
     if profile is None:
         content = opened.explanations
         names = dict(enumerate(opened.model.names))
@@ -84,7 +84,7 @@ def verify(run: RunPath) -> None:
     """Check every file of a run against its checksum."""
     from gpuseg.workspace.version import Version
 
-    version = Version(_open(run).path)
+    version = Version(finished(run).path)
     n_files = version.verify()
     console.show(
         f"{version.name}: {n_files} files are as they were committed",

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from gpuseg.cli import console
+from gpuseg.cli.looking import RunPath, finished
 
 ConfigPath = Annotated[Path, typer.Argument(metavar="CONFIG", help="YAML configuration.", show_default=False)]
 Resume = Annotated[bool, typer.Option("--resume", help="Go on with an unfinished version.")]
@@ -51,6 +52,27 @@ def report(config: ConfigPath) -> None:
     _one(config, "report")
 
 
+def cut(
+    run: RunPath,
+    segments: Annotated[int | None, typer.Option("--segments", help="How many segments.", metavar="K")] = None,
+    height: Annotated[float | None, typer.Option("--height", help="Or how high in the tree to cut.")] = None,
+) -> None:
+    """Make another number of segments from the same fit: a new version, in seconds."""
+    from gpuseg.cutting import cut as make_cut
+    from gpuseg.errors import ConfigError
+
+    if (segments is None) == (height is None):
+        raise ConfigError("cut needs either --segments K or --height H")
+    opened = finished(run)
+    with console.progress() as progress:
+        outcome = make_cut(opened.path, segments=segments, height=height, progress=progress)
+    if not outcome.executed and not console.settings.json:
+        n = _of(opened.segments["n_segments"], "segment")
+        print(f"{outcome.version.name} has {n} already; nothing was written")
+        return
+    _tell(outcome)
+
+
 def demo() -> None:
     """Run the whole pipeline on the real Complete Journey data, into runs/demo."""
     from gpuseg.config import read_config
@@ -74,13 +96,36 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
 
     with console.progress() as progress:
         outcome = execute(config, until=until, fresh=fresh, progress=progress)
+    if until == STAGE_NAMES[-1]:
+        _tell(outcome)
+        return
+    done = "done" if until in outcome.executed else "already committed, nothing changed"
+    _end(
+        f"{until}: {done} in {outcome.version.path}\n{_next_step(STAGE_NAMES, until, path, outcome)}",
+        _remarked(outcome),
+    )
+
+
+def _tell(outcome: Any) -> None:
+    """Show a version that is complete."""
+    content = _remarked(outcome)
+    segments = outcome.run.segments
+    content["segments"] = [
+        {key: card[key] for key in ("segment_id", "name", "n_profiles", "profile_share", "value_share")}
+        for card in segments["segments"]
+    ]
+    _end(_result_text(outcome.version.path, segments), content)
+
+
+def _remarked(outcome: Any) -> dict[str, Any]:
+    """Remarks on stderr, and the outcome as JSON values."""
     if console.settings.verbose:
         console.note(f"ran on {outcome.reason}")
     for warning in outcome.warnings:
         console.note(f"warning: {warning}")
     for note in outcome.notes:
         console.note(f"note: {note}")
-    content = {
+    return {
         "ok": True,
         "version": outcome.version.name,
         "path": str(outcome.version.path),
@@ -92,16 +137,6 @@ def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
         "engine": outcome.reason,
         "rows_quarantined": outcome.rows_quarantined,
     }
-    if until != STAGE_NAMES[-1]:
-        done = "done" if until in outcome.executed else "already committed, nothing changed"
-        _end(f"{until}: {done} in {outcome.version.path}\n{_next_step(STAGE_NAMES, until, path, outcome)}", content)
-        return
-    segments = outcome.run.segments
-    content["segments"] = [
-        {key: card[key] for key in ("segment_id", "name", "n_profiles", "profile_share", "value_share")}
-        for card in segments["segments"]
-    ]
-    _end(_result_text(outcome.version.path, segments), content)
 
 
 def _next_step(stages: Sequence[str], done: str, config: Path, outcome: Any) -> str:

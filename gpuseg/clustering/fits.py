@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.choose import CHOICE_ROWS, choose_segments, n_distinct
+from gpuseg.clustering.choose import CHOICE_ROWS, choose_cut, choose_segments, n_distinct
 from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy
 from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
 from gpuseg.clustering.micro import MICRO_ROWS, n_micro_of
@@ -29,10 +29,19 @@ def hierarchy_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Hi
     drawn = np.random.default_rng(given.seed).permutation(len(rows))[:MICRO_ROWS]
     sample = np.ascontiguousarray(rows[drawn])
     n_micro = n_micro_of(len(rows)) if given.micro_clusters == "auto" else int(given.micro_clusters)
+    counts = [k for k in _counts(given, rows, sample) if k <= n_micro]
+    if not counts:
+        raise ClusteringError(
+            f"n_segments={given.n_segments} is more than the {n_micro} micro-clusters; set micro_clusters higher"
+        )
     labels = labels_for(len(rows), n_micro)
     where: dict[str, Any] = {"device": engine.device, "executor": engine.executor}
-    k = _count(given, rows, _sample(given, rows), engine, variance_of(blocks, engine))
-    return fit_hierarchy(blocks, sample, n_micro, labels=labels, **where), labels, k
+    hierarchy = fit_hierarchy(blocks, sample, n_micro, labels=labels, **where)
+    counts = [k for k in counts if k <= hierarchy.tree.n_points] or [hierarchy.tree.n_points]
+    if len(counts) == 1:
+        return hierarchy, labels, counts[0]
+    options = {**where, "seed": given.seed, "min_share": AUTO_MIN_SHARE, "variance": variance_of(blocks, engine)}
+    return hierarchy, labels, choose_cut(hierarchy, sample, counts, **options).segments
 
 
 def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, Labels]:
@@ -52,7 +61,12 @@ def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, 
         labels = labels_for(len(rows), len(centers))
         return lloyd(blocks, centers, labels=labels, **options), labels
     sample = _sample(given, rows)
-    k = _count(given, rows, sample, engine, variance)
+    counts = _counts(given, rows, sample)
+    if len(counts) == 1:
+        k = counts[0]
+    else:
+        choosing = {"seed": given.seed, "min_share": AUTO_MIN_SHARE, "variance": variance}
+        k = choose_segments(sample[:CHOICE_ROWS], counts, **where, **choosing).segments
     n_starts = AUTO_STARTS if given.n_init == "auto" else int(given.n_init)
     if given.init == "random":
         draw = np.random.default_rng(given.seed)
@@ -69,7 +83,8 @@ def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, 
     return fit, labels
 
 
-def _count(given: Any, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine: Engine, variance: float) -> int:
+def _counts(given: Any, rows: npt.NDArray[Any], sample: npt.NDArray[Any]) -> list[int]:
+    """The number of segments that is asked for, or those to choose from, none above the number of distinct rows."""
     wanted = _AUTO_RANGE[1] if given.n_segments == "auto" else int(given.n_segments)
     distinct = n_distinct(sample, enough=wanted)
     if distinct < wanted and len(sample) < len(rows):
@@ -80,20 +95,9 @@ def _count(given: Any, rows: npt.NDArray[Any], sample: npt.NDArray[Any], engine:
                 f"n_segments={given.n_segments} is more than the {distinct} distinct rows of X "
                 f"(n_samples={len(rows)}); ask for fewer segments"
             )
-        return wanted
+        return [wanted]
     candidates = [k for k in range(_AUTO_RANGE[0], _AUTO_RANGE[1] + 1) if k <= distinct and k < len(sample)]
-    if not candidates:
-        return distinct
-    choice = choose_segments(
-        sample[:CHOICE_ROWS],
-        candidates,
-        device=engine.device,
-        executor=engine.executor,
-        seed=given.seed,
-        min_share=AUTO_MIN_SHARE,
-        variance=variance,
-    )
-    return choice.segments
+    return candidates or [distinct]
 
 
 def _sample(given: Any, rows: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -39,7 +39,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         a refit. HDBSCAN finds dense groups of any shape, as many as there are, and calls the rest noise; it works
         exactly on all rows or refuses, and does not depend on their order.
     n_segments : int or "auto", default "auto"
-        Number of segments. `auto` takes the one of 2 to 12 by the rule of `gpuseg.clustering.choose` (gaps between
+        Number of segments. `auto` takes the one of 2 to 12 by the rule of `gpuseg.clustering.decision` (gaps between
         segments that come out again, else a clear silhouette, else the elbow), never more than there are distinct rows.
     init : {"k-means++", "random"} or array of shape (n_segments, n_features), default "k-means++"
         Starting centers. Above 32 768 rows starts are compared on a sample of as many.

@@ -56,6 +56,8 @@ def render_model_card(
             n_assigned=text.count(segments["n_assigned"]),
             n_noise=text.count(segments.get("n_noise") or 0),
             is_dense=segments["method"] == "hdbscan",
+            is_tree=segments["method"] == "hierarchical",
+            n_micro=text.count(segments["choice"].get("micro_clusters") or 0),
             n_no_data=text.count(segments.get("n_no_data") or 0),
             as_of=text.day(segments["as_of"]),
             timezone=str(segments["timezone"]),

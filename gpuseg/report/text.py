@@ -12,7 +12,7 @@ _MONTHS = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_METHODS = {"kmeans": "k-means", "density": "density", "hdbscan": "HDBSCAN", "rules": "rules"}
+_METHODS = {"kmeans": "k-means", "hierarchical": "Ward's hierarchy", "hdbscan": "HDBSCAN", "rules": "rules"}
 
 
 def finite(value: Any) -> float | None:

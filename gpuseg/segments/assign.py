@@ -1,7 +1,7 @@
 """Puts every profile into its segment and adds up what the cards need, bucket by bucket."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +15,11 @@ from gpuseg.engine.arrow import as_arrow, as_numpy, text_arrow
 from gpuseg.engine.base import Device
 from gpuseg.progress import Meter, counted
 from gpuseg.segments.blocks import MatrixBlock
-from gpuseg.segments.model import Model, Placement
+from gpuseg.segments.model import Model
+from gpuseg.segments.placing import Placement
 from gpuseg.segments.sample import SampleRule
-from gpuseg.segments.totals import Totals, group_of, segment_sums, units_of
+from gpuseg.segments.sums import MICRO_CLUSTER, Collected, Sums
+from gpuseg.segments.totals import group_of
 from gpuseg.vocabulary import NO_SEGMENT, SEGMENT_STATUSES
 from gpuseg.workspace.files import read_table, write_table
 from gpuseg.workspace.ledger import Entry, Ledger, Once
@@ -35,8 +37,8 @@ def assign_profiles(
     n_profiles: int,
     blocks: Mapping[str, MatrixBlock],
     ledger: Ledger,
-) -> Totals:
-    """Write the segment of every profile and collect the totals.
+) -> Collected:
+    """Write the segment of every profile and collect what the cards need.
 
     Parameters
     ----------
@@ -58,53 +60,47 @@ def assign_profiles(
         Buckets that are done.
     """
     job = _Assigner(model, engine.device, SampleRule(model.seed, n_profiles), features, profiles, folder, blocks)
-    parts = []
+    sums: Sums | None = None
+    samples, hashes = [], []
     found = engine.executor.map(Once(job, ledger, _PartCodec(), "bucket", job.files), buckets)
     held = [ledger.holds(f"bucket-{bucket}") for bucket in buckets]
-    for part in counted(progress, "assign", found, held, rows=lambda part: int(part.counts.sum())):
-        parts.append(part)
-    order = job.rule.order(np.concatenate([part.hashes for part in parts]))
-    names = [feature["name"] for feature in model.features]
-    return Totals(
-        counts=np.sum([part.counts for part in parts], axis=0),
-        n_no_data=sum(part.n_no_data for part in parts),
-        sums=dict(zip(names, np.sum([part.sums for part in parts], axis=0) / units_of(model), strict=True)),
-        n_known=dict(zip(names, np.sum([part.n_known for part in parts], axis=0), strict=True)),
-        sample=pa.concat_tables([part.sample for part in parts]).take(as_arrow(order)),
-    )
+    for part in counted(progress, "assign", found, held, rows=lambda part: int(part.sums.counts.sum())):
+        sums = part.sums if sums is None else sums + part.sums
+        samples.append(part.sample)
+        hashes.append(part.hashes)
+    assert sums is not None
+    order = job.rule.order(np.concatenate(hashes))
+    return Collected(sums, pa.concat_tables(samples).take(as_arrow(order)))
 
 
 @dataclass(frozen=True)
 class _Part:
-    counts: npt.NDArray[np.int64]
-    n_no_data: int
-    sums: npt.NDArray[np.float64]
-    n_known: npt.NDArray[np.int64]
+    sums: Sums
     sample: pa.Table
     hashes: npt.NDArray[np.uint64]
 
 
 class _PartCodec:
-    """Stores what one bucket adds to the totals; figures of float64 come back to the bit."""
+    """Stores what one bucket adds; figures of float64 come back to the bit."""
 
     def store(self, result: _Part) -> Entry:
-        content = {
-            "counts": result.counts.tolist(),
-            "n_no_data": result.n_no_data,
-            "sums": result.sums.tolist(),
-            "n_known": result.n_known.tolist(),
+        sums = result.sums
+        figures = {"figure": as_arrow(sums.figures.ravel()), "n_known": as_arrow(sums.n_known.ravel())}
+        tables = {
+            "counts": pa.table({"count": as_arrow(sums.counts)}),
+            "figures": pa.table(figures),
+            "sample": result.sample,
+            "hashes": pa.table({"hash": as_arrow(result.hashes)}),
         }
-        return Entry(content, {"sample": result.sample, "hashes": pa.table({"hash": as_arrow(result.hashes)})})
+        return Entry({"n_no_data": sums.n_no_data}, tables)
 
     def restore(self, entry: Entry) -> _Part:
-        return _Part(
-            counts=np.array(entry.content["counts"], np.int64),
-            n_no_data=entry.content["n_no_data"],
-            sums=np.array(entry.content["sums"], np.float64),
-            n_known=np.array(entry.content["n_known"], np.int64),
-            sample=entry.tables["sample"],
-            hashes=as_numpy(entry.tables["hashes"]["hash"]),
+        counts = as_numpy(entry.tables["counts"]["count"])
+        figures, n_known = (
+            as_numpy(entry.tables["figures"][name]).reshape(-1, len(counts)) for name in ("figure", "n_known")
         )
+        sums = Sums(counts, figures, n_known, entry.content["n_no_data"])
+        return _Part(sums, entry.tables["sample"], as_numpy(entry.tables["hashes"]["hash"]))
 
 
 @dataclass(frozen=True)
@@ -124,23 +120,23 @@ class _Assigner:
 
     def __call__(self, bucket: str) -> _Part:
         everyone = read_table(self.profiles / bucket, ["profile_id"])["profile_id"]
-        k = self.model.n_segments
         names = [feature["name"] for feature in self.model.features]
         path = self.features / bucket
         table = read_table(path) if path.exists() else _no_features(everyone, self.model.features)
         block = self.blocks.get(bucket)
         placed = self.model.place(table, self.device, None if block is None else block.take())
-        write_table(self.folder / bucket, _assignments(everyone, table["profile_id"], placed, self.model.names))
-        labels = placed.segment_id
-        groups = group_of(labels, k)
-        sums, n_known = segment_sums(table, names, groups, k + 1)
+        write_table(self.folder / bucket, assignments(everyone, table["profile_id"], placed, self.model.names))
+        # Of micro-clusters any granularity can be made again, so they are what is added up.
+        fine, n_fine = placed.micro_cluster, self.model.placer.n_micro
+        if fine is None or n_fine is None:
+            fine, n_fine = group_of(placed.segment_id, self.model.n_segments), self.model.n_segments + 1
+            marked = table.append_column("segment_id", as_arrow(placed.segment_id))
+        else:
+            marked = table.append_column(MICRO_CLUSTER, as_arrow(fine))
         rows, hashes = self.rule.pick(table, self.device)
-        sample = table.append_column("segment_id", as_arrow(labels)).drop_columns(["profile_id"])
+        sample = marked.drop_columns(["profile_id"])
         return _Part(
-            counts=np.bincount(groups, minlength=k + 1),
-            n_no_data=len(everyone) - table.num_rows,
-            sums=sums,
-            n_known=n_known,
+            sums=replace(Sums.of(table, names, fine, n_fine), n_no_data=len(everyone) - table.num_rows),
             sample=sample if rows.size == table.num_rows else sample.take(as_arrow(rows)),
             hashes=hashes,
         )
@@ -152,10 +148,21 @@ def _no_features(everyone: pa.ChunkedArray, features: Sequence[Mapping[str, Any]
     return pa.schema(fields).empty_table()
 
 
-def _assignments(
+def assignments(
     everyone: pa.ChunkedArray, with_data: pa.ChunkedArray, placed: Placement, names: Sequence[str]
 ) -> pa.Table:
-    """One row for every profile of the bucket, ordered by id; those without events and noise have no segment."""
+    """One row for every profile of a bucket, ordered by id; those without events and noise have no segment.
+
+    Parameters
+    ----------
+    everyone : Arrow array
+        Ids of all profiles of the bucket.
+    with_data : Arrow array
+        Ids of those that were placed, in the same order.
+    placed : Placement
+    names : sequence of str
+        Names of the segments.
+    """
     n = len(everyone)
     if len(with_data) == n:
         places = np.arange(n)
@@ -169,13 +176,16 @@ def _assignments(
     codes = np.where(no_data, 1, np.where(missing, 2, 0)).astype(np.int8)
     name = pa.DictionaryArray.from_arrays(as_arrow(segment, missing), text_arrow(names))
     status = pa.DictionaryArray.from_arrays(as_arrow(codes), text_arrow(SEGMENT_STATUSES))
-    return pa.table(
-        {
-            "profile_id": everyone,
-            "segment_id": as_arrow(segment),
-            "segment_name": name.cast(pa.string()),
-            "segment_status": status.cast(pa.string()),
-            "distance": as_arrow(distance, missing),
-            "confidence": as_arrow(confidence, no_data),
-        }
-    )
+    columns = {
+        "profile_id": everyone,
+        "segment_id": as_arrow(segment),
+        "segment_name": name.cast(pa.string()),
+        "segment_status": status.cast(pa.string()),
+        "distance": as_arrow(distance, missing),
+        "confidence": as_arrow(confidence, no_data),
+    }
+    if placed.micro_cluster is not None:
+        micro = np.full(n, NO_SEGMENT, np.int32)
+        micro[places] = placed.micro_cluster
+        columns[MICRO_CLUSTER] = as_arrow(micro, no_data)
+    return pa.table(columns)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.config import Config
@@ -17,7 +19,8 @@ from gpuseg.matrix.transform import MatrixTransform, fit_transform_of
 from gpuseg.progress import Meter
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import segment_cards
-from gpuseg.segments.clusters import METHODS, Rows
+from gpuseg.segments.methods import METHODS
+from gpuseg.segments.methods.base import Rows
 from gpuseg.segments.model import Model
 from gpuseg.segments.naming import name_segments
 from gpuseg.segments.sample import SampleRule, sample_profiles
@@ -94,8 +97,10 @@ def fit_model(
     stored, held = ledger.folder / "matrix" / attempt, Held(attempt, engine.device.held_bytes)
     shutil.rmtree(stored.parent, ignore_errors=True)
     blocks = [MatrixBlock(file, stored / f"{file.stem}.npy", transform, held, method.on_host) for file in files]
-    clusters = method.find(config, engine, Rows(transform.apply(sample), n_profiles, blocks), ledger, progress)
-    unnamed = Model(
+    published = [item["name"] for item in described if item.get("published", True)]
+    rows = Rows(transform.apply(sample), n_profiles, blocks, sample, published)
+    clusters = method.find(config, engine, rows, ledger, progress)
+    model = Model(
         transform=transform,
         centers=clusters.centers,
         counts=clusters.counts,
@@ -106,12 +111,20 @@ def fit_model(
         features=tuple(dict(item) for item in described),
         method=config.cluster.method,
         seed=config.run.seed,
-        neighbourhood=clusters.neighbourhood,
+        placer=clusters.placer,
+        names=clusters.names,
     )
-    totals = totals_of_sample(unnamed, sample, engine.device)
-    names = name_segments(segment_cards(unnamed, totals, medians=False), totals.means())
     by_bucket = {file.name: block for file, block in zip(files, blocks, strict=True)}
-    return Fitted(replace(unnamed, names=tuple(names)), (*warnings, *clusters.warnings), by_bucket)
+    if not model.names:
+        model = named(model, sample, model.place(sample, engine.device).segment_id)
+    return Fitted(model, (*warnings, *clusters.warnings), by_bucket)
+
+
+def named(model: Model, sample: pa.Table, labels: npt.NDArray[np.int32]) -> Model:
+    """The model with names for its segments, by sampled profiles and their segments."""
+    totals = totals_of_sample(model, sample, labels)
+    names = name_segments(segment_cards(model, totals, medians=False), totals.means())
+    return replace(model, names=tuple(names))
 
 
 def _fit_matrix(

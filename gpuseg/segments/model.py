@@ -9,16 +9,17 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.clustering.nearest import row_distances
+from gpuseg.clustering.hierarchy import Hierarchy
 from gpuseg.clustering.neighbourhood import Neighbourhood
 from gpuseg.engine import open_engine
 from gpuseg.engine.arrow import as_arrow
 from gpuseg.engine.base import Device
 from gpuseg.errors import IntegrityError, SchemaError
 from gpuseg.matrix.transform import MatrixTransform
-from gpuseg.segments.arrays import read_array, read_neighbourhood, write_array, write_neighbourhood
+from gpuseg.segments.arrays import read_array, write_array
+from gpuseg.segments.methods import METHODS
+from gpuseg.segments.placing import Placement, Placer, Profiles
 from gpuseg.sources.frames import frame_table
-from gpuseg.vocabulary import NO_SEGMENT
 from gpuseg.workspace.files import read_json, write_json
 from gpuseg.workspace.run_directory import open_version
 
@@ -34,7 +35,7 @@ class Model:
     transform : MatrixTransform
         Features to matrix.
     centers : float32 array, shape (n_segments, n_features)
-        Center of each segment, in order of `segment_id`; its mean where the method is hdbscan.
+        Center of each segment, in order of `segment_id`; its mean where the method is not kmeans.
     counts : int64 array, shape (n_segments,)
         Profiles of each segment in the fit.
     means : float64 array, shape (n_segments, n_features)
@@ -42,17 +43,17 @@ class Model:
     inertia : float
         Sum of squared distances in the fit.
     n_iter : int
-        Updates made; 0 for hdbscan.
+        Updates made; 0 without kmeans.
     choice : mapping
         How the number of segments came about.
     features : tuple of mapping
         Name, family, label and unit of every feature.
     method : str
     seed : int
+    placer : Placer
+        The method's own way to put profiles into segments.
     names : tuple of str
         Name of each segment.
-    neighbourhood : Neighbourhood or None
-        The matrix rows of the fit with their segments, by which hdbscan places; None for kmeans.
     """
 
     transform: MatrixTransform
@@ -65,8 +66,8 @@ class Model:
     features: tuple[Mapping[str, Any], ...]
     method: str
     seed: int
+    placer: Placer
     names: tuple[str, ...] = ()
-    neighbourhood: Neighbourhood | None = None
 
     @property
     def published(self) -> tuple[Mapping[str, Any], ...]:
@@ -80,17 +81,33 @@ class Model:
 
     def groups(self) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
         """Size and mean matrix row of the segments and, where there is noise, of it as the last group."""
-        if self.neighbourhood is None or not (noise := self.neighbourhood.labels < 0).any():
+        noise = self.placer.noise()
+        if noise is None:
             return self.counts, self.means
-        mean = self.neighbourhood.rows[noise].mean(axis=0, dtype=np.float64)
-        return np.append(self.counts, noise.sum()), np.vstack([self.means, mean])
+        count, mean = noise
+        return np.append(self.counts, count), np.vstack([self.means, mean])
+
+    @property
+    def neighbourhood(self) -> Neighbourhood | None:
+        """The matrix rows of the fit with their segments, where profiles are placed by these."""
+        return getattr(self.placer, "neighbourhood", None)
+
+    @property
+    def segment_of_micro_clusters(self) -> npt.NDArray[np.int32]:
+        """Segment of each micro-cluster, where there is a hierarchy."""
+        found: npt.NDArray[np.int32] = self.placer.groups  # type: ignore[attr-defined]
+        return found
+
+    @property
+    def hierarchy(self) -> Hierarchy | None:
+        """The merge tree over micro-clusters, where segments are a cut of one."""
+        return getattr(self.placer, "hierarchy", None)
 
     def save(self, folder: Path) -> None:
         """Write the model's files."""
         for name in ("centers", "counts", "means"):
             write_array(folder / f"{name}.npy", getattr(self, name))
-        if self.neighbourhood is not None:
-            write_neighbourhood(folder, self.neighbourhood)
+        self.placer.save(folder)
         write_json(
             folder / "model.json",
             {
@@ -120,10 +137,9 @@ class Model:
             raise IntegrityError(f"{folder / 'model.json'}: is no model of format {FORMAT}")
         arrays: dict[str, Any] = {name: read_array(folder / f"{name}.npy") for name in ("centers", "counts", "means")}
         try:
-            if content["method"] == "hdbscan":
-                arrays["neighbourhood"] = read_neighbourhood(folder, content["choice"])
-            return cls._assembled(content, arrays)
-        except (KeyError, TypeError, AttributeError):
+            placer = METHODS[content["method"]].read(folder, content, arrays["centers"])
+            return cls._assembled(content, arrays | {"placer": placer})
+        except (KeyError, TypeError, AttributeError, ValueError, IndexError):
             raise IntegrityError(f"{folder / 'model.json'}: is no whole model") from None
 
     @classmethod
@@ -140,7 +156,7 @@ class Model:
             **arrays,
         )
 
-    def place(self, features: pa.Table, device: Device, rows: Any = None) -> "Placement":
+    def place(self, features: pa.Table, device: Device, rows: Any = None) -> Placement:
         """Put feature rows into segments.
 
         Parameters
@@ -155,28 +171,7 @@ class Model:
         -------
         Placement
         """
-        if self.neighbourhood is not None:
-            # The fitted rows are found by their bytes, which are the host's.
-            at_hand = self.transform.apply(features) if rows is None else rows
-            return self._placed_beside(self.neighbourhood, at_hand, device)
-        if rows is None:
-            rows = device.matrix(features, self.transform.plan)
-        found = device.assign_accumulate(rows, device.asarray(self.centers), want_labels=True)
-        nearest, second = (device.to_host(a).astype(np.float64) for a in (found.nearest, found.second))
-        distance = np.sqrt(nearest)
-        with np.errstate(invalid="ignore"):
-            confidence = np.where(second > 0, 1.0 - distance / np.sqrt(second), 0.0)
-        labels = device.to_host(found.labels).astype(np.int32)
-        return Placement(labels, distance, np.where(np.isinf(second), 1.0, confidence))
-
-    def _placed_beside(
-        self, neighbourhood: Neighbourhood, rows: npt.NDArray[np.float32], device: Device
-    ) -> "Placement":
-        labels, strengths = neighbourhood.place(rows, device=device)
-        distance = np.full(len(rows), np.nan)
-        inside = labels != NO_SEGMENT
-        distance[inside] = row_distances(rows[inside], self.centers[labels[inside]])
-        return Placement(labels, distance, strengths)
+        return self.placer.place(Profiles(features, self.transform, device, rows))
 
     def predict(self, features: Any, *, engine: str = "auto") -> Any:
         """Segments of profiles whose features are already built.
@@ -203,10 +198,11 @@ class Model:
             If a feature is missing or holds no numbers.
         """
         table = frame_table(features, "features")
-        missing = [name for name in self.transform.features if name not in table.column_names]
+        needed = list(dict.fromkeys([*self.transform.features, *getattr(self.placer, "features", ())]))
+        missing = [name for name in needed if name not in table.column_names]
         if missing:
             raise SchemaError(f"features: {len(missing)} columns are missing, first {missing[0]!r}")
-        for name in self.transform.features:
+        for name in needed:
             kind = table.schema.field(name).type
             if pa.types.is_null(kind):
                 place = table.column_names.index(name)
@@ -223,26 +219,6 @@ class Model:
             "confidence": as_arrow(placed.confidence),
         }
         return pa.table(columns).to_pandas()
-
-
-@dataclass(frozen=True)
-class Placement:
-    """Segments of some rows.
-
-    Parameters
-    ----------
-    segment_id : int32 array, shape (n_rows,)
-        -1 for noise.
-    distance : float64 array, shape (n_rows,)
-        Euclidean distance to the segment's center, in the matrix; NaN for noise.
-    confidence : float64 array, shape (n_rows,)
-        1 - distance to the nearest center / distance to the second-nearest: 0 half-way, 1 at the center. For hdbscan
-        the membership strength: how dense it is around the profile, as a share of the segment's densest place.
-    """
-
-    segment_id: npt.NDArray[np.int32]
-    distance: npt.NDArray[np.float64]
-    confidence: npt.NDArray[np.float64]
 
 
 def load(path: str | Path) -> Model:

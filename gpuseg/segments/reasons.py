@@ -4,9 +4,9 @@ A profile belongs to the segment whose center is nearest in the matrix. The squa
 the matrix's columns, and so is the difference of two of them: what a column contributes to that difference is how much
 it pulls the profile to one center rather than to the other, and nothing is left over.
 
-Segments of hdbscan follow their neighbours, not a center. Their reasons compare the profile with the means of both
-segments, and the margin may be below zero: then the other mean is nearer. For noise the reasons are the parts of its
-squared distance to the nearest mean.
+Segments of hdbscan follow their neighbours, and those of a hierarchy micro-clusters, not a center. Their reasons
+compare the profile with the means of both segments, and the margin may be below zero: then the other mean is nearer.
+For noise the reasons are the parts of its squared distance to the nearest mean.
 """
 
 import re
@@ -24,11 +24,6 @@ from gpuseg.segments.conditions import FeatureRow, is_mark, said, subject
 from gpuseg.segments.figures import amount_text
 from gpuseg.segments.model import Model
 
-_MOST_SHOWN, _MOST_AGAINST = 5, 3
-_LEAST_SHOWN = 0.01
-# Confidence from which on a profile is clearly of its segment (half as far from it as from the next), and leans to it.
-_CLEAR, _LEANING = 0.5, 0.2
-_LEAST_TYPICAL, _MOST_TIMES = 1e-9, 100
 _WINDOW = re.compile(r"(.+)_[0-9]+d")
 
 Values = npt.NDArray[np.float64]
@@ -123,85 +118,6 @@ def noise_reasons(model: Model, features: pa.Table, content: Mapping[str, Any]) 
         "margin": None,
         "reasons": sorted(reasons, key=lambda reason: -reason["contribution"]),
     }
-
-
-def reasons_text(told: Mapping[str, Any]) -> str:
-    """What `Run.explain` gives, for a terminal."""
-    if told["status"] == "no_data":
-        return "No segment: the profile has no events before the end of the data (as_of)."
-    if told["status"] == "noise":
-        return "\n".join(
-            [
-                "No segment: too few profiles are like this one for a segment of their own, or to join one (noise).",
-                *_apart(told),
-            ]
-        )
-    title = f"{told['segment_id']}  {told['segment_name']}"
-    lines = [title, "-" * len(title)]
-    other = told["runner_up"]
-    if other is None:
-        return "\n".join([*lines, "There is no other segment."])
-    lines.append(_fit(told))
-    if told["margin"] < 0:
-        return "\n".join(
-            [*lines, f"On average {other['segment_name']} are more alike; its nearest neighbours are here."]
-        )
-    if told["margin"] <= 0:
-        return "\n".join([*lines, "The profile is equally like both."])
-    shown = [reason for reason in told["reasons"] if reason["share"] >= _LEAST_SHOWN][:_MOST_SHOWN]
-    against = [reason for reason in reversed(told["reasons"]) if reason["share"] <= -_LEAST_SHOWN][:_MOST_AGAINST]
-    lines.append(f"Why here rather than there ({other['segment_name']}), each with its part of the whole reason:")
-    lines += [_line(reason) for reason in shown]
-    if against:
-        lines += [f"What speaks for {other['segment_name']}:", *(_line(reason) for reason in against)]
-    listed = len(shown) + len(against)
-    if listed < len(told["reasons"]):
-        rest = 1.0 - fsum(reason["share"] for reason in [*shown, *against])
-        n = len(told["reasons"]) - listed
-        # Adding zero turns a negative zero into a plain one.
-        lines.append(f"{round(rest, 2) + 0.0:+6.0%}  everything else ({n} {'figure' if n == 1 else 'figures'})")
-    return "\n".join(lines)
-
-
-def _apart(told: Mapping[str, Any]) -> list[str]:
-    """How far noise is from the nearest segment, and what keeps it apart."""
-    other = told["runner_up"]
-    if other is None:
-        return []
-    name, ratio = other["segment_name"], other["distance"] / max(other["typical_distance"], _LEAST_TYPICAL)
-    if ratio <= 1.0:
-        return [f"The average of {name} is near, but hardly anybody is close to this profile."]
-    far = f"{ratio:.1f} times as far" if ratio < _MOST_TIMES else "much farther"
-    than = "as a typical profile there" if ratio < _MOST_TIMES else "than a typical profile there"
-    shown = [reason for reason in told["reasons"] if reason["share"] >= _LEAST_SHOWN][:_MOST_SHOWN]
-    return [
-        f"Nearest segment: {name}; from its average this profile is {far} {than}.",
-        "What keeps it apart, each with its part of the squared distance:",
-        *(_line(reason) for reason in shown),
-    ]
-
-
-def _fit(told: Mapping[str, Any]) -> str:
-    """How clearly the profile is of its segment, in words."""
-    mine, other = told["segment_name"], told["runner_up"]["segment_name"]
-    if told["method"] == "hdbscan":
-        return f"Fit: {_place(told['confidence'])}; the average of {other} is the next most alike."
-    if told["confidence"] >= _CLEAR:
-        return f"Fit: clearly this segment; the next most alike is {other}."
-    if told["confidence"] >= _LEANING:
-        return f"Fit: more like this segment than like the next, {other}."
-    return f"Fit: on the border between {mine} and {other}, a little nearer to {mine}."
-
-
-def _place(strength: float) -> str:
-    """Where a membership strength lies, in words."""
-    if strength >= _CLEAR:
-        return "in the dense middle of this segment"
-    return "in the thinner part of this segment" if strength > 0 else "in no dense group, but nearest to this segment"
-
-
-def _line(reason: Mapping[str, Any]) -> str:
-    return f"{reason['share']:+6.0%}  {reason['text']}"
 
 
 def _contributions(row: Values, mine: Values, other: Values) -> Values:

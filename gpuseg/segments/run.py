@@ -84,7 +84,8 @@ class Run:
             `profile_id`, `status` ("assigned", "noise" for a profile that hdbscan puts into no segment, or "no_data"
             for one without events), `method`, `segment_id`, `segment_name`, `distance`, `confidence`, and what
             `profile_reasons` or, for noise, `noise_reasons` gives. Without a segment that is -1, the others are None
-            (the confidence of noise is 0); without events there are no reasons.
+            (the confidence of noise is 0); without events there are no reasons. With method rules also `rule`, the
+            condition that the profile matches, None where it matches none.
 
         Raises
         ------
@@ -106,6 +107,9 @@ class Run:
             "method": content["method"],
             **{key: row[key] for key in ("segment_id", "segment_name", "distance", "confidence")},
         }
+        if content["method"] == "rules":
+            rules = content["choice"]["rules"]["rules"]
+            told["rule"] = rules[row["segment_id"]]["where"] if 0 <= row["segment_id"] < len(rules) else None
         if row["segment_status"] == "noise":
             return told | noise_reasons(self.model, found.features, content)
         if row["segment_status"] != "assigned":

@@ -12,12 +12,9 @@ import pyarrow as pa
 
 from gpuseg.engine import Engine
 from gpuseg.engine.arrow import as_arrow, as_numpy
-from gpuseg.engine.base import Device
-from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.model import Model
 from gpuseg.segments.sample import SampleRule, sample_profiles
-
-_MILLION = 1_000_000
+from gpuseg.segments.sums import MICRO_CLUSTER, MILLION, Collected, Sums
 
 
 @dataclass(frozen=True)
@@ -66,40 +63,30 @@ class Totals:
         )
 
 
+def totals_of(model: Model, collected: Collected) -> Totals:
+    """Totals by segment."""
+    sums, sample, k = collected.sums, collected.sample, model.n_segments
+    if model.hierarchy is not None:
+        sums, labels = sums.merged(model.segment_of_micro_clusters, k + 1), segment_ids(model, sample)
+        sample = sample.drop_columns([MICRO_CLUSTER]).append_column("segment_id", as_arrow(labels))
+    names = [feature["name"] for feature in model.features]
+    return Totals(
+        counts=sums.counts,
+        n_no_data=sums.n_no_data,
+        sums=dict(zip(names, sums.figures / _units_of(model), strict=True)),
+        n_known=dict(zip(names, sums.n_known, strict=True)),
+        sample=sample,
+    )
+
+
 def group_of(labels: npt.NDArray[np.int32], n_segments: int) -> npt.NDArray[np.int32]:
     """Segments with noise as one more group after them."""
     return np.where(labels < 0, np.int32(n_segments), labels)
 
 
-def segment_sums(
-    table: pa.Table, names: Sequence[str], labels: npt.NDArray[np.int32], n_segments: int
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.int64]]:
-    """Sum and number of the known values of each feature by segment, both of shape (n_features, n_segments).
-
-    Sums are in the units of `units_of`, in which values are whole numbers, so that up to 2^53 no sum depends on the
-    order of the profiles.
-    """
-    sums, n_known = np.zeros((len(names), n_segments)), np.zeros((len(names), n_segments), np.int64)
-    places = labels.astype(np.intp)
-    everyone = np.bincount(places, minlength=n_segments)
-    for position, name in enumerate(names):
-        values = feature_values(table, name)
-        if pa.types.is_floating(table.schema.field(name).type):
-            values *= _MILLION
-            np.rint(values, out=values)
-        if table[name].null_count:
-            known = ~np.isnan(values)
-            sums[position] = np.bincount(places[known], weights=values[known], minlength=n_segments)
-            n_known[position] = np.bincount(places[known], minlength=n_segments)
-        else:
-            sums[position] = np.bincount(places, weights=values, minlength=n_segments)
-            n_known[position] = everyone
-    return sums, n_known
-
-
-def units_of(model: Model) -> npt.NDArray[np.float64]:
-    """How many units of `segment_sums` make one, for each feature, shape (n_features, 1): floats go in millionths."""
-    return np.array([[1.0 if feature["dtype"] == "int64" else _MILLION] for feature in model.features])
+def _units_of(model: Model) -> npt.NDArray[np.float64]:
+    """How many units of `Sums` make one, for each feature, shape (n_features, 1)."""
+    return np.array([[1.0 if feature["dtype"] == "int64" else MILLION] for feature in model.features])
 
 
 def labelled_sample(model: Model, rule: SampleRule, engine: Engine, *, files: Sequence[Path]) -> pa.Table:
@@ -108,17 +95,22 @@ def labelled_sample(model: Model, rule: SampleRule, engine: Engine, *, files: Se
     return sample.append_column("segment_id", as_arrow(model.place(sample, engine.device).segment_id))
 
 
-def totals_of_sample(model: Model, sample: pa.Table, device: Device) -> Totals:
+def segment_ids(model: Model, sample: pa.Table) -> npt.NDArray[np.int32]:
+    """Segments of sampled profiles whose micro-clusters are known."""
+    found: npt.NDArray[np.int32] = model.segment_of_micro_clusters[as_numpy(sample[MICRO_CLUSTER])]
+    return found
+
+
+def totals_of_sample(model: Model, sample: pa.Table, labels: npt.NDArray[np.int32]) -> Totals:
     """Totals of the sampled profiles alone, with the counts of the whole fit; enough to find names."""
-    labels = model.place(sample, device).segment_id
     names = [feature["name"] for feature in model.features]
     k = model.n_segments
-    sums, n_known = segment_sums(sample, names, group_of(labels, k), k + 1)
+    found = Sums.of(sample, names, group_of(labels, k), k + 1)
     counts, _ = model.groups()
     return Totals(
         counts=np.append(counts, 0)[: k + 1],
         n_no_data=0,
-        sums=dict(zip(names, sums / units_of(model), strict=True)),
-        n_known=dict(zip(names, n_known, strict=True)),
+        sums=dict(zip(names, found.figures / _units_of(model), strict=True)),
+        n_known=dict(zip(names, found.n_known, strict=True)),
         sample=sample.append_column("segment_id", as_arrow(labels)),
     )

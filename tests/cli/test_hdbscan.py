@@ -12,7 +12,8 @@ from sklearn.metrics import adjusted_rand_score
 
 import gpuseg as package
 from gpuseg.errors import IntegrityError
-from gpuseg.segments.reasons import noise_reasons, reasons_text
+from gpuseg.segments.reason_text import reasons_text
+from gpuseg.segments.reasons import noise_reasons
 from gpuseg.segments.run import open_run
 from gpuseg.synth import SynthSpec, synthesize
 
@@ -336,7 +337,7 @@ def test_a_damaged_model_is_noticed(write, gpuseg, tmp_path):
         ({"min_cluster_size": N + 1}, 2, f"cluster.min_cluster_size: {N + 1} is more than the {N} profiles; nearest "),
         ({"min_samples": N + 1}, 2, f"cluster.min_samples: {N + 1} is more than the {N} profiles; nearest valid: {N}"),
         ({"min_cluster_size": N}, 3, f"hdbscan found no dense groups among {N} profiles with min_cluster_size {N} and"),
-        ({"segments": 4}, 2, "cluster.segments: belongs to method kmeans, but method is hdbscan"),
+        ({"segments": 4}, 2, "cluster.segments: belongs to method kmeans and hierarchical, but method is hdbscan"),
         ({"min_cluster_size": 1}, 2, "cluster.min_cluster_size: 1: must be auto, or a whole number of at least 2"),
     ],
 )
@@ -400,7 +401,7 @@ def test_much_noise_is_a_warning(write, gpuseg):
 
 
 def test_one_segment_for_nearly_all_is_a_warning(write, gpuseg, monkeypatch):
-    monkeypatch.setattr("gpuseg.segments.clusters._MOST_IN_ONE", 0.3)
+    monkeypatch.setattr("gpuseg.segments.methods.hdbscan._MOST_IN_ONE", 0.3)
     told = gpuseg("run", write("lumped"))
     assert told.code == 0, told.err
     assert "% of the profiles into one segment; cluster.selection: leaf looks for finer ones" in told.err

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from sklearn.datasets import make_blobs, make_moons
 from sklearn.metrics import silhouette_score
 
-from gpuseg.clustering.choose import Candidate, choose_segments, decide, n_distinct
+from gpuseg.clustering.choose import choose_segments, n_distinct
+from gpuseg.clustering.decision import Candidate, decide
 from gpuseg.engine.local import LocalExecutor
 
 KEYS = [

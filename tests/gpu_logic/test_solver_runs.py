@@ -102,7 +102,7 @@ def test_what_cuml_found_is_kept(config_for, run, monkeypatch):
     fit = cuml_twin.KMeans.fit
     monkeypatch.setattr(cuml_twin.KMeans, "fit", lambda self, X: fits.append(1) or fit(self, X))
     with monkeypatch.context() as patched:
-        patched.setattr("gpuseg.segments.clusters.lloyd", Mock(side_effect=OSError("the power is gone")))
+        patched.setattr("gpuseg.segments.methods.kmeans.lloyd", Mock(side_effect=OSError("the power is gone")))
         with pytest.raises(OSError, match="power"):
             run(config)
     assert fits == [1]
@@ -114,9 +114,9 @@ def test_after_no_answer_the_run_goes_on_from_the_start_of_the_fit(config_for, r
     config, whole = config_for("hung", "cuml", "dask"), config_for("whole", "cuml", "dask")
     released = threading.Event()
     chosen = []
-    choose = gpuseg.segments.clusters.seed_centers
+    choose = gpuseg.segments.methods.kmeans.seed_centers
     monkeypatch.setattr(
-        "gpuseg.segments.clusters.seed_centers", lambda *args, **more: chosen.append(1) or choose(*args, **more)
+        "gpuseg.segments.methods.kmeans.seed_centers", lambda *args, **more: chosen.append(1) or choose(*args, **more)
     )
     with monkeypatch.context() as patched:
         patched.setattr(KMeansOverDask, "fit", lambda self, X: released.wait())

@@ -108,7 +108,7 @@ def test_a_fit_goes_on_from_its_last_pass(sources, expected, out, small, monkeyp
     with crashing("gpuseg.segments.fit:name_segments", 1):
         go_on(configured)
     seeded = []
-    monkeypatch.setattr("gpuseg.segments.clusters.seed_centers", lambda *_, **__: seeded.append(1))
+    monkeypatch.setattr("gpuseg.segments.methods.kmeans.seed_centers", lambda *_, **__: seeded.append(1))
     version = go_on(configured).version
     assert seeded == []
     found = promised(version.path)

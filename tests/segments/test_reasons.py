@@ -11,7 +11,8 @@ import pytest
 
 import gpuseg
 from gpuseg.errors import ConfigError, DataError, IntegrityError
-from gpuseg.segments.reasons import profile_reasons, reasons_text
+from gpuseg.segments.reason_text import reasons_text
+from gpuseg.segments.reasons import profile_reasons
 from gpuseg.workspace.files import read_json, write_json
 from gpuseg.workspace.version import content_digest
 
