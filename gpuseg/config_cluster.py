@@ -16,7 +16,8 @@ _METHODS_OF = {
     "segments": ("kmeans", "hierarchical"),
     "segments_range": ("kmeans", "hierarchical"),
     "solver": ("kmeans",),
-    "micro_clusters": ("hierarchical",),
+    "init": ("kmeans",),
+    "micro_clusters": ("kmeans", "hierarchical"),
     "min_cluster_size": ("hdbscan",),
     "min_samples": ("hdbscan",),
     "selection": ("hdbscan",),
@@ -42,6 +43,11 @@ class ClusterSection(Section):
         (2, 12), description="Smallest and largest number that `auto` tries."
     )
     min_segment_share: float = Field(0.01, ge=0, lt=0.5, strict=True, description="Smallest share `auto` accepts.")
+    init: Literal["k-means++", "tree"] = Field(
+        "k-means++",
+        description="kmeans: where centers start. `tree` merges micro-clusters as method hierarchical does, chooses "
+        "the number of segments among its cuts, and refines the centers of the cut on all profiles.",
+    )
     solver: Literal["auto", "lloyd", "cuml"] = Field(
         "auto",
         description="kmeans: who makes the passes over all profiles. `lloyd`, which `auto` is, is gpuseg's own, with "
@@ -50,8 +56,8 @@ class ClusterSection(Section):
     )
     micro_clusters: Literal["auto"] | Annotated[int, Field(ge=2, le=MAX_MICRO, strict=True)] = Field(
         "auto",
-        description="hierarchical: most micro-clusters that profiles are reduced to; `auto` is twice the root of their "
-        "number, from 256 to 20000.",
+        description="hierarchical, or init tree: most micro-clusters that profiles are reduced to; `auto` is twice the "
+        "root of their number, from 256 to 20000.",
     )
     min_cluster_size: Literal["auto"] | Annotated[int, Field(ge=2, strict=True)] = Field(
         "auto",
@@ -82,6 +88,12 @@ class ClusterSection(Section):
     )
 
     _rules = model_validator(mode="before")(with_rules)
+
+    @model_validator(mode="after")
+    def _with_tree(self) -> "ClusterSection":
+        if self.method == "kmeans" and self.init != "tree" and self.micro_clusters != "auto":
+            raise ValueError("micro_clusters: needs init: tree, or method hierarchical")
+        return self
 
     @model_validator(mode="after")
     def _with_rules(self) -> "ClusterSection":

@@ -18,8 +18,8 @@ from gpuseg.progress import Progress, counted
 from gpuseg.provenance import provenance
 from gpuseg.segments.assign import assignments
 from gpuseg.segments.fit import named
+from gpuseg.segments.methods.granularity import asked_for
 from gpuseg.segments.methods.hierarchical import ThroughMicroClusters, cut_clusters
-from gpuseg.segments.methods.kmeans import asked_for
 from gpuseg.segments.model import Model
 from gpuseg.segments.sums import MICRO_CLUSTER, Collected
 from gpuseg.segments.totals import segment_ids

@@ -109,6 +109,7 @@ def test_defaults_of_every_section():
             "segments": "auto",
             "segments_range": (2, 12),
             "min_segment_share": 0.01,
+            "init": "k-means++",
             "solver": "auto",
             "micro_clusters": "auto",
             "min_cluster_size": "auto",

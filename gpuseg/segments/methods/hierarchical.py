@@ -1,7 +1,7 @@
 """Ward's merge tree over micro-clusters of all profiles, cut into segments."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,19 +9,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.choose import choose_cut
 from gpuseg.clustering.decision import Choice
-from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy
-from gpuseg.clustering.micro import MicroClusters, n_micro_of
+from gpuseg.clustering.hierarchy import Hierarchy
+from gpuseg.clustering.micro import MicroClusters
 from gpuseg.clustering.nearest import row_distances
 from gpuseg.clustering.tree import MergeTree
 from gpuseg.config import Config
 from gpuseg.engine import Engine
-from gpuseg.errors import ClusteringError, ConfigError
 from gpuseg.progress import Meter
 from gpuseg.segments.arrays import read_array, write_array
-from gpuseg.segments.methods.base import Clusters, Method, Rows, Telling, nine_digits
-from gpuseg.segments.methods.kmeans import asked_for
+from gpuseg.segments.methods.base import Clusters, Method, Rows, nine_digits
+from gpuseg.segments.methods.granularity import choose_granularity, hierarchy_of
 from gpuseg.segments.placing import Placement, Profiles
 from gpuseg.workspace.ledger import Ledger
 
@@ -38,17 +36,9 @@ def hierarchical_clusters(config: Config, engine: Engine, rows: Rows, ledger: Le
     ClusteringError
         If all profiles are the same.
     """
-    section = config.cluster
-    n_micro = n_micro_of(rows.n_profiles) if section.micro_clusters == "auto" else section.micro_clusters
-    progress.begin("fit", unit="passes")
-    where: dict[str, Any] = {"device": engine.device, "executor": Telling(engine.executor, progress)}
-    found = fit_hierarchy(rows.blocks, rows.sample, n_micro, **where)
-    spread = np.array([nine_digits(figure) for figure in found.micro.spread])
-    hierarchy = Hierarchy(replace(found.micro, spread=spread), found.tree)
-    if hierarchy.tree.n_points < 2:
-        raise ClusteringError("all profiles are the same in the matrix; there is nothing to tell them apart by")
+    hierarchy = hierarchy_of(config, engine, rows, progress)
     progress.begin("choose", unit="numbers of segments")
-    return cut_clusters(hierarchy, _choose(config, engine, rows.sample, hierarchy))
+    return cut_clusters(hierarchy, choose_granularity(config, engine, rows.sample, hierarchy))
 
 
 def cut_clusters(hierarchy: Hierarchy, choice: Choice) -> Clusters:
@@ -126,28 +116,3 @@ def _read(folder: Path, content: Mapping[str, Any], centers: npt.NDArray[np.floa
 
 
 HIERARCHICAL = Method(hierarchical_clusters, _read)
-
-
-def _choose(config: Config, engine: Engine, sample: npt.NDArray[np.float32], hierarchy: Hierarchy) -> Choice:
-    section, n_micro = config.cluster, hierarchy.tree.n_points
-    if section.segments != "auto":
-        if section.segments > n_micro:
-            raise ConfigError(
-                f"cluster.segments: {section.segments} is more than the {n_micro} micro-clusters; "
-                f"nearest valid: {n_micro}"
-            )
-        return asked_for(section.segments)
-    low, high = section.segments_range
-    candidates = [k for k in range(low, high + 1) if k <= n_micro and k < len(sample)]
-    if not candidates:
-        return Choice(2, "auto", f"the data has only {n_micro} distinct profiles")
-    return choose_cut(
-        hierarchy,
-        sample,
-        candidates,
-        device=engine.device,
-        executor=engine.threads,
-        seed=config.run.seed,
-        min_share=section.min_segment_share,
-        variance=float(sample.var(axis=0, dtype=np.float64).mean()),
-    )

@@ -18,6 +18,7 @@ from gpuseg.engine.solver import OWN, Problem
 from gpuseg.errors import ClusteringError, ConfigError
 from gpuseg.progress import Meter, way_behind
 from gpuseg.segments.methods.base import Clusters, Method, Rows, Telling, nine_digits
+from gpuseg.segments.methods.granularity import asked_for, choose_granularity, hierarchy_of
 from gpuseg.segments.placing import Placement, Profiles
 from gpuseg.workspace.ledger import Entry, Ledger
 
@@ -41,12 +42,8 @@ def kmeans_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, 
     options: dict[str, Any] = {"device": engine.device, "variance": variance, "tol": _TOL}
     saved = ledger.read(_PROGRESS)
     if saved is None:
-        progress.begin("choose", unit="numbers of segments")
-        choice = _choose(config, engine, rows.sample, variance)
-        seeding = rows.sample[:SEEDING_ROWS]
-        starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
-        best = best_of(starts, [engine.device.asarray(seeding)], executor=engine.threads, **options)
-        reached, told = Reached(best.centers), choice.as_dict()
+        choice, start = _started(config, engine, rows, progress, options)
+        reached, told = Reached(start), choice.as_dict()
     else:
         reached, told = _reached(saved.content), saved.content["choice"]
 
@@ -119,6 +116,26 @@ def _read(_folder: Path, _content: Mapping[str, Any], centers: npt.NDArray[np.fl
 KMEANS = Method(kmeans_clusters, _read)
 
 
+def _started(
+    config: Config, engine: Engine, rows: Rows, progress: Meter, options: dict[str, Any]
+) -> tuple[Choice, npt.NDArray[np.float32]]:
+    """The number of segments and the centers to start from."""
+    if config.cluster.init == "tree":
+        hierarchy = hierarchy_of(config, engine, rows, progress)
+        progress.begin("choose", unit="numbers of segments")
+        choice = choose_granularity(config, engine, rows.sample, hierarchy)
+        micro, cut = hierarchy.micro, hierarchy.cut(choice.segments)
+        points = engine.device.asarray(micro.means.astype(np.float32))
+        # On micro-clusters, each as heavy as its profiles, most updates cost nothing.
+        near = lloyd([points], cut.means.astype(np.float32), weights=[micro.counts], executor=engine.threads, **options)
+        return choice, near.centers
+    progress.begin("choose", unit="numbers of segments")
+    choice = _choose(config, engine, rows.sample, options["variance"])
+    seeding = rows.sample[:SEEDING_ROWS]
+    starts = seed_centers(seeding, choice.segments, n_starts=AUTO_STARTS, seed=config.run.seed)
+    return choice, best_of(starts, [engine.device.asarray(seeding)], executor=engine.threads, **options).centers
+
+
 def _solved(config: Config, engine: Engine, rows: Rows, start: Reached, variance: float) -> Reached:
     """Where a library's iterations end; what is left to do is the pass that makes the segments."""
     problem = Problem(
@@ -162,8 +179,3 @@ def _choose(config: Config, engine: Engine, rows: npt.NDArray[np.float32], varia
         min_share=section.min_segment_share,
         variance=variance,
     )
-
-
-def asked_for(segments: int) -> Choice:
-    """The number that the configuration gives."""
-    return Choice(segments, segments, f"{segments} segments were asked for")
