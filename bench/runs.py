@@ -51,7 +51,15 @@ class Runs:
         self._run([*command, "--seed", str(seed), "--as-of", as_of, "--out", str(folder)])
 
     def pipeline(
-        self, name: str, data: Path, *, until: str, segments: int, run: Mapping[str, Any], **sections: Any
+        self,
+        name: str,
+        data: Path,
+        *,
+        until: str,
+        segments: int,
+        run: Mapping[str, Any],
+        method: str = "kmeans",
+        **sections: Any,
     ) -> tuple[Measured, dict[str, Any]]:
         """Run gpuseg over purchases into the folder `name`, and read what it says about the run.
 
@@ -64,6 +72,8 @@ class Runs:
         segments : int
         run : mapping
             Keys of `run` besides `out`, over `as_of` and `timezone` of the benchmarks.
+        method : str
+            Of clustering.
         sections
             More sections of the configuration.
         """
@@ -75,7 +85,7 @@ class Runs:
             "run": {"as_of": AS_OF, "timezone": TIMEZONE, **run, "out": str(self.scratch / name)},
             "sources": [source | {"uri": str(data.resolve() / "purchases-*.parquet")}],
             "features": {"families": ["rfm", "tempo", "interests"]},
-            "cluster": {"segments": segments},
+            "cluster": {"method": method, "segments": segments},
         }
         # JSON is YAML.
         config.write_text(json.dumps(keys), encoding="utf-8")

@@ -6,6 +6,8 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from gpuseg.cutting import cut
+from gpuseg.outcome import Outcome
 from gpuseg.pipeline import execute, read_config
 from gpuseg.synth import SynthSpec, synthesize
 
@@ -18,12 +20,20 @@ def make_data(options: argparse.Namespace) -> None:
 
 def run_pipeline(options: argparse.Namespace) -> None:
     """Run gpuseg up to a stage, and write where its output lies and the seconds of every stage."""
-    outcome = execute(read_config(options.config), until=options.until)
+    _tell(execute(read_config(options.config), until=options.until), options.out)
+
+
+def run_cut(options: argparse.Namespace) -> None:
+    """Cut a run elsewhere, and write the same."""
+    _tell(cut(options.run, segments=options.segments), options.out)
+
+
+def _tell(outcome: Outcome, out: Path) -> None:
     found = {
         "version": str(outcome.version.path),
         "stage_seconds": {record.stage: record.seconds for record in outcome.records},
     }
-    options.out.write_text(json.dumps(found), encoding="utf-8")
+    out.write_text(json.dumps(found), encoding="utf-8")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,6 +51,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     pipeline.add_argument("--until", required=True, help="last stage")
     pipeline.add_argument("--out", type=Path, required=True, help="JSON file about the run")
     pipeline.set_defaults(step=run_pipeline)
+    cutting = steps.add_parser("cut", help="make another granularity of a run")
+    cutting.add_argument("--run", type=Path, required=True)
+    cutting.add_argument("--segments", type=int, required=True)
+    cutting.add_argument("--out", type=Path, required=True, help="JSON file about the run")
+    cutting.set_defaults(step=run_cut)
     options = parser.parse_args(arguments)
     options.step(options)
 

@@ -54,8 +54,9 @@ quality:
   max_null_share: 0.05            # a run fails where an optional column has more nulls than this
 
 cluster:
-  method: kmeans                  # or hdbscan: dense groups of any shape, and whoever is between them in none
-  segments: auto                  # or a number, with kmeans
+  method: kmeans                  # or hierarchical: any number of segments later, by `gpuseg cut`; or hdbscan: dense
+                                  # groups of any shape, and whoever is between them in none; or rules: your own
+  segments: auto                  # or a number, with kmeans and hierarchical
 
 privacy:
   group_floor: 10                 # segments of fewer customers are not described
