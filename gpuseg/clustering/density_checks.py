@@ -1,0 +1,150 @@
+"""Whether dense groups that were found on a sample, and are told by cells, are to be trusted for all rows.
+
+Nothing is known of the rows that are not in the sample, so what half of it finds is held against what all of it finds:
+where twice as many rows change the groups, more would change them again.
+"""
+
+import numpy as np
+import numpy.typing as npt
+
+from gpuseg.clustering.condensed import DenseGroups
+from gpuseg.clustering.density import Density
+from gpuseg.clustering.sampled_density import SampledGroups, SampledRows
+from gpuseg.engine.base import Device
+from gpuseg.errors import ClusteringError
+
+Float64Array = npt.NDArray[np.float64]
+
+LEAST_SAMPLED = 50
+"""Sampled rows of the smallest cluster, so that half of them still make one."""
+
+LEAST_AGREEMENT = 0.95
+"""Adjusted Rand index, noise taken as a group, of cells with the hierarchy, below which a result is refused."""
+
+LEAST_OF_HALVES = 0.97
+"""The same of half of the sample with all of it: 40,000 and 100,000 rows cost two to three times as much as half of
+5,000 to 8,000 sampled ones."""
+
+MOST_NOISE_DRIFT = 0.02
+"""Share of the rows by which half of the sample may find more or less noise."""
+
+CLEAR_CHOICE = 2.0
+"""Times as much excess of mass as the other choice, below which groups may be one or several in all rows: two touching
+groups in 6,000 to 12,000 sampled rows were one by a factor of up to 1.9, and two in 24,000 rows."""
+
+_FEW_DISTANCES = 0.3
+"""Distinct core distances for each point: 0.5 and more where values are continuous, as few of two points are equal."""
+
+
+def check_sampled(density: Density, n_sample: int, n_rows: int) -> None:
+    """Refuse clusters so small that too few of their rows are in the sample.
+
+    Raises
+    ------
+    ClusteringError
+        With the least `min_cluster_size` for so many rows.
+    """
+    thinning = n_rows / n_sample
+    least = int(np.ceil(LEAST_SAMPLED * thinning))
+    if thinning > 1 and density.min_cluster_size < least:
+        raise ClusteringError(
+            f"min_cluster_size {density.min_cluster_size:,} is too small for density clustering of {n_rows:,} profiles "
+            f"by a sample of {n_sample:,}; nearest valid: {least:,}"
+        )
+
+
+def check_groups(rows: SampledRows, sampled: SampledGroups, density: Density, *, device: Device) -> float:
+    """How well groups hold where equal distances are taken in another order, and where the sample is half as large.
+
+    Returns
+    -------
+    float
+        The least adjusted Rand index of these; 1 where all rows were sampled and their distances differ.
+
+    Raises
+    ------
+    ClusteringError
+        If it is too low, or the share of noise changes.
+    """
+    agreement = 1.0
+    if len(np.unique(sampled.cores)) < _FEW_DISTANCES * len(rows.points):
+        agreement = _check_ties(rows, sampled, density)
+    if rows.thinning > 1:
+        _check_choice(rows, sampled, density)
+        agreement = min(agreement, _check_halves(rows, sampled.found, density, device))
+    return agreement
+
+
+def check_cells(rows: SampledRows, groups: DenseGroups, told: npt.NDArray[np.int32], n_cells: int) -> float:
+    """The adjusted Rand index of what cells tell of the sampled rows with their groups.
+
+    Raises
+    ------
+    ClusteringError
+        If it is too low.
+    """
+    agreement = same_groups(groups.labels, told, rows.weights)
+    if agreement < LEAST_AGREEMENT:
+        raise ClusteringError(
+            f"{n_cells:,} cells cannot keep the dense groups of {rows.weights.sum():,.0f} profiles apart (agreement "
+            f"{agreement:.2f}, at least {LEAST_AGREEMENT} wanted): too thin, too close, or none; raise min_samples or "
+            "min_cluster_size, or use method kmeans"
+        )
+    return agreement
+
+
+def same_groups(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32], weights: Float64Array) -> float:
+    """Adjusted Rand index (Hubert and Arabie 1985) of two labellings of weighted points; -1 is a group too.
+
+    Pairs are counted as though the points were many, whatever they weigh.
+    """
+    share = weights / weights.sum()
+    _, first = np.unique(one, return_inverse=True)
+    _, second = np.unique(other, return_inverse=True)
+    both = first * (int(second.max()) + 1) + second
+    together, left, right = (float((np.bincount(groups, share) ** 2).sum()) for groups in (both, first, second))
+    most, chance = (left + right) / 2, left * right
+    return 1.0 if most == chance else (together - chance) / (most - chance)
+
+
+def _check_ties(rows: SampledRows, sampled: SampledGroups, density: Density) -> float:
+    """Agreement with the groups of the same points in opposite order."""
+    turned = SampledRows(np.ascontiguousarray(rows.points[::-1]), rows.weights[::-1].copy(), rows.thinning)
+    labels = turned.hierarchy(sampled.cores[::-1].copy(), density).groups(density.selection).labels[::-1]
+    agreement = same_groups(sampled.found.labels, labels, rows.weights)
+    if agreement < LEAST_AGREEMENT:
+        raise ClusteringError(
+            "values are so coarse that most profiles lie equally near to each other, and dense groups depend on which "
+            f"comes first (agreement {agreement:.2f}, at least {LEAST_AGREEMENT} wanted); add features of finer "
+            "values, or use method kmeans"
+        )
+    return agreement
+
+
+def _check_choice(rows: SampledRows, sampled: SampledGroups, density: Density) -> None:
+    """Finer groups must not be as good as the ones they are parts of."""
+    for favour in (1 / CLEAR_CHOICE, CLEAR_CHOICE):
+        labels = sampled.tree.groups(density.selection, favour=favour).labels
+        if same_groups(sampled.found.labels, labels, rows.weights) < LEAST_AGREEMENT:
+            raise ClusteringError(
+                f"one in {rows.thinning:,.1f} profiles does not tell whether some dense groups are one or several: "
+                f"one choice has less than {CLEAR_CHOICE:g} times the excess of mass of the other; take selection "
+                "leaf, raise min_cluster_size or min_samples, or use method kmeans"
+            )
+
+
+def _check_halves(rows: SampledRows, groups: DenseGroups, density: Density, device: Device) -> float:
+    """The lesser agreement of either half of the sample with all of it."""
+    agreements, drifts = [], []
+    for number in range(2):
+        half, mine = rows.half(number), groups.labels[number::2]
+        labels = half.groups(density, device=device).found.labels
+        agreements.append(same_groups(labels, mine, half.weights))
+        drifts.append(abs(half.weights @ ((labels < 0).astype(float) - (mine < 0))) / half.weights.sum())
+    if min(agreements) < LEAST_OF_HALVES or max(drifts) > MOST_NOISE_DRIFT:
+        raise ClusteringError(
+            f"dense groups are not clear enough to be found by one in {rows.thinning:,.1f} profiles: half of the "
+            f"sample finds others (agreement {min(agreements):.3f}, at least {LEAST_OF_HALVES} wanted; noise differs "
+            f"by {max(drifts):.1%}); raise min_cluster_size or min_samples, or use method kmeans"
+        )
+    return min(agreements)
