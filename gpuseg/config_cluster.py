@@ -22,6 +22,7 @@ _METHODS_OF = {
     "min_samples": ("hdbscan",),
     "selection": ("hdbscan",),
     "noise": ("hdbscan",),
+    "resolution": ("hdbscan",),
     "rules": ("rules",),
     "unmatched": ("rules",),
     "overlap": ("rules",),
@@ -74,6 +75,12 @@ class ClusterSection(Section):
         "keep", description="hdbscan: profiles in no segment stay so, or join the nearest one with confidence 0."
     )
 
+    resolution: Literal["auto", "profiles", "micro_clusters"] = Field(
+        "auto",
+        description="hdbscan: `profiles` compares all of them exactly or refuses; `micro_clusters` tells density on a "
+        "sample weighted by micro-clusters, for any number of profiles, or refuses where that cannot be trusted; "
+        "`auto` is exact where that takes five minutes at most.",
+    )
     rules: Rules | None = Field(
         None,
         description="rules: a list of names with conditions on features, of which a profile belongs to the first that "

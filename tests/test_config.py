@@ -116,6 +116,7 @@ def test_defaults_of_every_section():
             "min_samples": "auto",
             "selection": "eom",
             "noise": "keep",
+            "resolution": "auto",
             "rules": None,
             "unmatched": "Everyone else",
             "overlap": "first",

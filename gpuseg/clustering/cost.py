@@ -46,6 +46,19 @@ def density_cost(n_rows: int, n_features: int, *, device: Device, min_samples: i
     return Cost(n_rows, n_features, n_bytes, seconds)
 
 
+EXACT_SECONDS = 300.0
+"""Estimate up to which rows are compared exactly without being asked to."""
+
+
+def is_exact(cost: Cost, *, device: Device, min_samples: int) -> bool:
+    """Whether the exact algorithm fits on a device and takes minutes at most; on one never timed, whether it fits."""
+    try:
+        check_fits(cost.n_rows, cost.n_features, device=device, min_samples=min_samples)
+    except (DeviceMemoryError, UnsupportedOnDeviceError):
+        return False
+    return cost.seconds is None or cost.seconds <= EXACT_SECONDS
+
+
 def check_fits(n_rows: int, n_features: int, *, device: Device, min_samples: int) -> None:
     """Refuse what the exact algorithm cannot do on this device; nothing is ever sampled instead.
 

@@ -113,6 +113,10 @@ class Placed:
         Rows of each.
     means : float64 array, shape (n_clusters, n_features)
         Mean row of each; the sums of rows on the matrix's grid are exact, whatever the blocks.
+    sums : float64 array, shape (n_clusters, n_features)
+        Sum of the rows of each.
+    squares : float64 array, shape (n_clusters,)
+        Sum of squared distances of the rows of each to its mean.
     n_noise : int
         Rows that are in no dense group, wherever they were put.
     """
@@ -120,6 +124,8 @@ class Placed:
     density: MicroDensity
     counts: npt.NDArray[np.int64]
     means: Float64Array
+    sums: Float64Array
+    squares: Float64Array
     n_noise: int
 
 
@@ -145,10 +151,11 @@ def place_all(
         Take the cluster, in canonical order, and the membership strength of each row, rows in the order of the blocks.
     """
     k, d = density.n_clusters, int(density.centers.shape[1])
-    counts, sums, n_noise, start = np.zeros(k, np.int64), np.zeros((k, d)), 0, 0
+    counts, sums, lengths, n_noise, start = np.zeros(k, np.int64), np.zeros((k, d)), np.zeros(k), 0, 0
     want_rows = labels is not None or strengths is not None
     for part in executor.map(_Place(device, density, want_rows), blocks):
-        counts, sums, n_noise = counts + part.counts, sums + part.sums, n_noise + part.n_noise
+        counts, sums, lengths = counts + part.counts, sums + part.sums, lengths + part.lengths
+        n_noise += part.n_noise
         end = start + len(part.labels)
         if labels is not None:
             labels[start:end] = part.labels
@@ -156,12 +163,14 @@ def place_all(
             strengths[start:end] = part.strengths
         start = end
     means = sums / np.maximum(counts, 1)[:, None]
+    squares = np.maximum(lengths - counts * (means * means).sum(axis=1), 0.0)
     sequence = canonical_order(counts, means)
     if labels is not None:
         places = np.full(k + 1, NO_SEGMENT, labels.dtype)
         places[sequence] = np.arange(k)
         labels[:] = places[labels]
-    return Placed(density.reordered(sequence), counts[sequence], means[sequence], n_noise)
+    placed = density.reordered(sequence)
+    return Placed(placed, counts[sequence], means[sequence], sums[sequence], squares[sequence], n_noise)
 
 
 @dataclass(frozen=True)
@@ -170,6 +179,7 @@ class _PlacedBlock:
 
     counts: npt.NDArray[np.int64]
     sums: Float64Array
+    lengths: Float64Array
     n_noise: int
     labels: npt.NDArray[np.int32]
     strengths: Float64Array
@@ -188,9 +198,10 @@ class _Place:
         labels, strengths = self.density.place(on_device, device=self.device)
         inside, n_noise = labels >= 0, int((strengths == 0).sum())
         own = labels[inside]
-        columns = self.device.to_host(on_device).T
-        sums = np.stack([np.bincount(own, column[inside], k).astype(np.float64) for column in columns], axis=1)
+        rows = self.device.to_host(on_device)[inside].astype(np.float64)
+        columns = (*rows.T, (rows * rows).sum(axis=1))
+        *sums, lengths = np.array([np.bincount(own, column, k) for column in columns], np.float64)
         counts = np.bincount(own, minlength=k).astype(np.int64)
         if not self.want_rows:
             labels, strengths = labels[:0], strengths[:0]
-        return _PlacedBlock(counts, sums, n_noise, labels, strengths)
+        return _PlacedBlock(counts, np.stack(sums, axis=1), lengths, n_noise, labels, strengths)

@@ -22,15 +22,23 @@ _NOT_GIVEN: dict[str, Any] = {
     "min_samples": "auto",
     "selection": "eom",
     "noise": "keep",
+    "resolution": "auto",
 }
 """Parameters that only some methods have, and the value that stands for not being given."""
 
 _METHODS = {
     "kmeans": ("n_segments", "init", "n_init"),
     "hierarchical": ("n_segments", "micro_clusters"),
-    "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise"),
+    "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise", "resolution"),
 }
 """Which of them each method has."""
+
+
+_WORDS = {
+    "noise": ("keep", "nearest"),
+    "selection": ("eom", "leaf"),
+    "resolution": ("auto", "rows", "micro_clusters"),
+}
 
 
 def check_parameters(given: Any) -> None:
@@ -51,9 +59,9 @@ def check_parameters(given: Any) -> None:
         value = getattr(given, name)
         if value != "auto" and not (_whole(value) and int(value) >= least):
             raise ConfigError(f"{name}={value!r} must be 'auto' or a whole number of at least {least}")
-    for name, one, other in (("noise", "keep", "nearest"), ("selection", "eom", "leaf")):
-        if getattr(given, name) not in (one, other):
-            raise ConfigError(f"{name}={getattr(given, name)!r} must be {one!r} or {other!r}")
+    for name, words in _WORDS.items():
+        if getattr(given, name) not in words:
+            raise ConfigError(f"{name}={getattr(given, name)!r} must be {' or '.join(map(repr, words))}")
     if given.n_segments != "auto" and not (_whole(given.n_segments) and int(given.n_segments) >= 1):
         raise ConfigError(f"n_segments={given.n_segments!r} must be 'auto' or a whole number of at least 1")
     if given.n_init != "auto" and not (_whole(given.n_init) and int(given.n_init) >= 1):

@@ -10,15 +10,14 @@ from sklearn.metrics.pairwise import euclidean_distances
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from gpuseg.clustering.containers import container_of
-from gpuseg.clustering.density import fit_density
-from gpuseg.clustering.fits import AUTO_MIN_SHARE, hierarchy_of, kmeans_of
+from gpuseg.clustering.dense_fit import dense_of
+from gpuseg.clustering.fits import hierarchy_of, kmeans_of
 from gpuseg.clustering.hierarchy import Hierarchy
 from gpuseg.clustering.neighbourhood import inertia_of
 from gpuseg.clustering.parameters import (
     check_inertia,
     check_parameters,
     check_squares,
-    density_of,
     is_large,
 )
 from gpuseg.clustering.row_blocks import nearest_centers, row_blocks
@@ -26,7 +25,7 @@ from gpuseg.engine import Engine, open_engine
 from gpuseg.errors import ClusteringError, ConfigError
 
 _FITTED = {"cluster_centers_", "inertia_", "n_iter_", "n_segments_", "probabilities_"}
-_FITTED |= {"_labels", "_micro", "_groups", "_hierarchy", "_neighbourhood"}
+_FITTED |= {"_labels", "_micro", "_groups", "_hierarchy", "_dense"}
 
 
 class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin, BaseEstimator):  # type: ignore[misc]
@@ -36,8 +35,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
     ----------
     method : {"kmeans", "hierarchical", "hdbscan"}, default "kmeans"
         K-means parts all rows. The hierarchy merges micro-clusters, of which `cut` makes any number of segments without
-        a refit. HDBSCAN finds dense groups of any shape, as many as there are, and calls the rest noise; it works
-        exactly on all rows or refuses, and does not depend on their order.
+        a refit. HDBSCAN finds dense groups of any shape, as many as there are, and calls the rest noise.
     n_segments : int or "auto", default "auto"
         Number of segments. `auto` takes the one of 2 to 12 by the rule of `gpuseg.clustering.decision` (gaps between
         segments that come out again, else a clear silhouette, else the elbow), never more than there are distinct rows.
@@ -61,6 +59,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         Which groups HDBSCAN takes: those that last longest as the density rises, or the finest, with more noise.
     noise : {"keep", "nearest"}, default "keep"
         Whether noise of HDBSCAN has label -1, or the segment of the nearest row that is in one.
+    resolution : {"auto", "rows", "micro_clusters"}, default "auto"
+        Whether HDBSCAN compares all rows exactly or refuses, or tells density on at most 131 072 sampled rows, weighted
+        by micro-clusters, or refuses where that cannot be trusted. `auto` is exact where that takes minutes at most.
     seed : int, default 0
         Seed of all random choices.
     engine : {"auto", "cpu", "gpu"}, default "auto"
@@ -113,6 +114,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         min_samples: int | Literal["auto"] = "auto",
         selection: Literal["eom", "leaf"] = "eom",
         noise: Literal["keep", "nearest"] = "keep",
+        resolution: Literal["auto", "rows", "micro_clusters"] = "auto",
         seed: int = 0,
         engine: str = "auto",
     ) -> None:
@@ -127,6 +129,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         self.min_samples = min_samples
         self.selection = selection
         self.noise = noise
+        self.resolution = resolution
         self.seed = seed
         self.engine = engine
 
@@ -256,8 +259,8 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         return rows
 
     def _placed(self, rows: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
-        if hasattr(self, "_neighbourhood"):
-            labels, _ = self._neighbourhood.place(rows, device=engine.device)
+        if hasattr(self, "_dense"):
+            labels, _ = self._dense.place(rows, device=engine.device)
             return labels
         if hasattr(self, "_hierarchy"):
             micro = nearest_centers(rows, self._hierarchy.micro.centers.astype(rows.dtype), engine)
@@ -265,13 +268,12 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         return nearest_centers(rows, self.cluster_centers_.astype(rows.dtype), engine)
 
     def _fit_density(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":
-        density = density_of(self, len(rows), min_share=AUTO_MIN_SHARE)
-        fit = fit_density(rows, device=engine.device, density=density)
-        self._labels, self.probabilities_, self._neighbourhood = fit.labels, fit.strengths, fit.neighbourhood
+        fit = dense_of(self, rows, engine)
+        self._labels, self.probabilities_, self._dense = fit.labels, fit.strengths, fit.placer
         self.cluster_centers_ = fit.means.astype(rows.dtype)
         self.inertia_ = inertia_of(rows, fit.labels, self.cluster_centers_)
         self.n_iter_ = 1
-        self.n_segments_ = len(fit.counts)
+        self.n_segments_ = len(fit.means)
         return self
 
     def _fit_hierarchy(self, rows: npt.NDArray[Any], engine: Engine) -> "Segmenter":

@@ -83,6 +83,9 @@ class Placer(Protocol):
     def noise(self) -> tuple[int, npt.NDArray[np.float64]] | None:
         """Number and mean matrix row of the fitted profiles in no segment, or None where all are in one."""
 
+    def typical_distance(self, segment: int) -> float:
+        """How far the fitted profiles of a segment are from its mean, where there may be noise."""
+
     @property
     def n_micro(self) -> int | None:
         """Number of micro-clusters that segments are made of, or None."""

@@ -18,7 +18,6 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.clustering.nearest import row_distances
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.conditions import FeatureRow, is_mark, said, subject
 from gpuseg.segments.figures import amount_text
@@ -98,12 +97,11 @@ def noise_reasons(model: Model, features: pa.Table, content: Mapping[str, Any]) 
     centers = model.centers.astype(np.float64)
     described = [card["segment_id"] for card in content["segments"]]
     squares = {segment: (row - centers[segment]) ** 2 for segment in described}
-    if model.neighbourhood is None or not squares:
+    if model.placer.noise() is None or not squares:
         return {"runner_up": None, "margin": None, "reasons": []}
     other = min(squares, key=lambda segment: fsum(squares[segment]))
     total = fsum(squares[other])
-    members = model.neighbourhood.rows[model.neighbourhood.labels == other]
-    typical = float(np.median(row_distances(members, np.broadcast_to(model.centers[other], members.shape))))
+    typical = model.placer.typical_distance(other)
     teller = _Teller(model, features, content, None, other)
     groups = _figures(model.transform.features, {item["name"]: item for item in model.published})
     above = row > centers[other]

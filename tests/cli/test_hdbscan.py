@@ -386,7 +386,8 @@ def test_too_little_to_part_is_one_line(gpuseg, tmp_path, n, alike, words):
 
 def test_what_does_not_fit_is_one_line(write, gpuseg, monkeypatch):
     monkeypatch.setattr("gpuseg.engine.cpu.device.free_bytes", lambda: 100_000)
-    told = gpuseg("run", write("crowded"))
+    exact = {"method": "hdbscan", "resolution": "profiles"}
+    told = gpuseg("run", write("crowded", cluster=exact))
     assert told.code == 4
     assert len(told.lines) == 1
     assert f"exact hdbscan of {N} profiles with" in told.err

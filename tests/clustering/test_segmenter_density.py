@@ -120,3 +120,57 @@ def test_parameters_out_of_range_are_refused(parameters, message):
 def test_one_row_is_too_few():
     with pytest.raises(ClusteringError, match="n_samples=1"):
         model().fit(X[:1])
+
+
+@pytest.fixture(scope="module")
+def blobs_in_noise():
+    points, _ = make_blobs(3_600, 3, centers=5, cluster_std=0.5, random_state=3)
+    noise = np.random.default_rng(3).uniform(points.min(axis=0), points.max(axis=0), (400, 3))
+    return np.random.default_rng(4).permutation(np.concatenate([points, noise])).astype(np.float32)
+
+
+def test_micro_clusters_find_what_comparing_all_rows_finds(blobs_in_noise):
+    exact, near = (
+        Segmenter(method="hdbscan", resolution=each, engine="cpu").fit(blobs_in_noise)
+        for each in ("rows", "micro_clusters")
+    )
+    assert adjusted_rand_score(exact.labels_, near.labels_) >= 0.95
+    assert exact.n_segments_ == near.n_segments_ == 5
+    assert near.predict(blobs_in_noise).tolist() == near.labels_.tolist()
+    assert ((near.probabilities_ > 0) == (near.labels_ >= 0)).all()
+    assert near.score(blobs_in_noise) == pytest.approx(-near.inertia_)
+
+
+def test_the_order_of_rows_does_not_change_what_micro_clusters_find(blobs_in_noise):
+    order = np.random.default_rng(5).permutation(len(blobs_in_noise))
+    options = {"method": "hdbscan", "resolution": "micro_clusters", "engine": "cpu"}
+    one, other = (Segmenter(**options).fit_predict(rows) for rows in (blobs_in_noise, blobs_in_noise[order]))
+    assert one[order].tolist() == other.tolist()
+
+
+def test_rows_that_would_take_long_are_not_all_compared(blobs_in_noise, monkeypatch):
+    wanted = Segmenter(method="hdbscan", resolution="micro_clusters", engine="cpu").fit_predict(blobs_in_noise)
+    monkeypatch.setattr("gpuseg.clustering.cost.EXACT_SECONDS", 0.0)
+    assert Segmenter(method="hdbscan", engine="cpu").fit_predict(blobs_in_noise).tolist() == wanted.tolist()
+
+
+def test_all_rows_are_compared_where_micro_clusters_cannot_be_trusted(blobs_in_noise, monkeypatch):
+    def refuse(*_, **__):
+        raise ClusteringError("cells cannot keep them apart")
+
+    exact = Segmenter(method="hdbscan", resolution="rows", engine="cpu").fit_predict(blobs_in_noise)
+    monkeypatch.setattr("gpuseg.clustering.cost.EXACT_SECONDS", 0.0)
+    monkeypatch.setattr("gpuseg.clustering.dense_fit.fit_micro_density", refuse)
+    assert Segmenter(method="hdbscan", engine="cpu").fit_predict(blobs_in_noise).tolist() == exact.tolist()
+    with pytest.raises(ClusteringError, match=r"^cells cannot keep them apart$"):
+        Segmenter(method="hdbscan", resolution="micro_clusters", engine="cpu").fit(blobs_in_noise)
+    monkeypatch.setattr("gpuseg.engine.cpu.device.free_bytes", lambda: 1_000)
+    with pytest.raises(ClusteringError, match="cannot keep them apart; nor can all of them be compared"):
+        Segmenter(method="hdbscan", engine="cpu").fit(blobs_in_noise)
+
+
+def test_a_resolution_that_there_is_not():
+    with pytest.raises(ConfigError, match="resolution='profiles' must be 'auto' or 'rows' or 'micro_clusters'"):
+        Segmenter(method="hdbscan", resolution="profiles").fit(np.eye(5))
+    with pytest.raises(ConfigError, match="resolution belongs to method='hdbscan'"):
+        Segmenter(resolution="rows").fit(np.eye(5))

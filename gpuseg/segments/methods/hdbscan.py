@@ -1,16 +1,18 @@
-"""HDBSCAN over all profiles at once."""
+"""HDBSCAN over all profiles: exact, or through cells where they are too many for that."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.clustering.cost import check_fits, density_cost
+from gpuseg.clustering.cost import Cost, check_fits, density_cost, is_exact
 from gpuseg.clustering.decision import Choice
-from gpuseg.clustering.density import Density, DensityFit, fit_density, resolved_density
+from gpuseg.clustering.dense_fit import trusted_or
+from gpuseg.clustering.density import Density, fit_density, resolved_density
 from gpuseg.clustering.nearest import row_distances
 from gpuseg.clustering.neighbourhood import LEAST_SAMPLES, Neighbourhood, inertia_of
 from gpuseg.config import Config
@@ -19,16 +21,18 @@ from gpuseg.errors import ClusteringError
 from gpuseg.progress import Meter
 from gpuseg.segments.arrays import read_array, write_array
 from gpuseg.segments.methods.base import Clusters, Method, Rows, nine_digits
-from gpuseg.segments.placing import Placement, Profiles
+from gpuseg.segments.methods.dense_cells import ThroughCells, placed_through_cells
+from gpuseg.segments.placing import Placement, Placer, Profiles
 from gpuseg.vocabulary import NO_SEGMENT
 from gpuseg.workspace.ledger import Ledger
 
 _MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
+_BY = {"profiles": "", "micro_clusters": " on a sample weighted by micro-clusters"}
 _ARRAYS = ("rows", "labels", "strengths", "cores", "reaches")
 
 
 def density_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, progress: Meter) -> Clusters:
-    """HDBSCAN over all profiles at once, in one go.
+    """Dense groups of all profiles, exact where that takes minutes, else through cells.
 
     A profile of the fit is known again by the bytes of its row, so rows are those of the host on every device.
 
@@ -51,14 +55,18 @@ def density_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger,
         min_share=section.min_segment_share,
         section="cluster.",
     )
-    size = (rows.n_profiles, rows.sample.shape[1])
-    check_fits(*size, device=engine.device, min_samples=density.min_samples)
-    progress.say(density_cost(*size, device=engine.device, min_samples=density.min_samples).text)
-    progress.begin("fit", unit="passes")
-    everything = np.concatenate([block(engine.device) for block in rows.blocks])
-    fit = fit_density(everything, device=engine.device, density=density)
-    progress.add(1, rows=rows.n_profiles)
-    n, k = rows.n_profiles, len(fit.counts)
+    options: dict[str, Any] = {"device": engine.device, "min_samples": density.min_samples}
+    cost = density_cost(rows.n_profiles, rows.sample.shape[1], **options)
+    resolution = section.resolution
+    if resolution == "auto":
+        resolution = "profiles" if is_exact(cost, **options) else "micro_clusters"
+    exact = partial(_exact, rows, density, engine, progress, cost)
+    if resolution == "profiles":
+        found = exact()
+    else:
+        instead = exact if section.resolution == "auto" else None
+        found = trusted_or(instead, partial(_through_cells, rows, density, engine, progress))
+    n, k = rows.n_profiles, len(found.counts)
     if k < 2:
         lower = "them" if density.min_cluster_size > 2 else "min_samples"
         raise ClusteringError(
@@ -66,18 +74,50 @@ def density_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger,
             f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; lower {lower}, or use "
             "cluster.method kmeans"
         )
-    means, fitted = fit.means.astype(np.float32), fit.neighbourhood
-    inertia = nine_digits(inertia_of(fitted.rows, fitted.labels, means))
     choice = {
-        **Choice(k, "auto", _reason(fit, density, n)).as_dict(),
+        **Choice(k, "auto", _reason(found, density, n)).as_dict(),
         "min_cluster_size": density.min_cluster_size,
         "min_samples": density.min_samples,
         "selection": density.selection,
         "noise": density.noise,
-        "n_noise": fit.n_noise,
+        "n_noise": found.n_noise,
+        **found.told,
     }
-    placer = BesideNeighbours(fitted, means)
-    return Clusters(means, fit.counts, fit.means, inertia, 0, choice, placer, _warnings(fit, density, n))
+    centers = found.means.astype(np.float32)
+    warnings = _warnings(found, density, n)
+    return Clusters(centers, found.counts, found.means, nine_digits(found.inertia), 0, choice, found.placer, warnings)
+
+
+@dataclass(frozen=True, eq=False)
+class _Found:
+    """Dense groups, largest first."""
+
+    counts: npt.NDArray[np.int64]
+    means: npt.NDArray[np.float64]
+    n_noise: int
+    inertia: float
+    placer: Placer
+    told: Mapping[str, Any]
+
+
+def _exact(rows: Rows, density: Density, engine: Engine, progress: Meter, cost: Cost) -> _Found:
+    """By the exact algorithm, over all profiles in one go."""
+    check_fits(rows.n_profiles, cost.n_features, device=engine.device, min_samples=density.min_samples)
+    progress.say(cost.text)
+    progress.begin("fit", unit="passes")
+    everything = np.concatenate([block(engine.device) for block in rows.blocks])
+    fit = fit_density(everything, device=engine.device, density=density)
+    progress.add(1, rows=rows.n_profiles)
+    centers, fitted = fit.means.astype(np.float32), fit.neighbourhood
+    inertia = inertia_of(fitted.rows, fitted.labels, centers)
+    told = {"resolution": "profiles"}
+    return _Found(fit.counts, fit.means, fit.n_noise, inertia, BesideNeighbours(fitted, centers), told)
+
+
+def _through_cells(rows: Rows, density: Density, engine: Engine, progress: Meter) -> _Found:
+    placed, placer = placed_through_cells(rows, density, engine, progress)
+    told = {"resolution": "micro_clusters", "agreement": nine_digits(placed.density.agreement)}
+    return _Found(placed.counts, placed.means, placed.n_noise, float(placed.squares.sum()), placer, told)
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,13 +156,20 @@ class BesideNeighbours:
             return None
         return int(outside.sum()), self.neighbourhood.rows[outside].mean(axis=0, dtype=np.float64)
 
+    def typical_distance(self, segment: int) -> float:
+        """Median over the fitted profiles of a segment."""
+        members = self.neighbourhood.rows[self.neighbourhood.labels == segment]
+        return float(np.median(row_distances(members, np.broadcast_to(self.centers[segment], members.shape))))
+
     @property
     def n_micro(self) -> None:
         """None."""
 
 
-def _read(folder: Path, content: Mapping[str, Any], centers: npt.NDArray[np.float32]) -> BesideNeighbours:
+def _read(folder: Path, content: Mapping[str, Any], centers: npt.NDArray[np.float32]) -> Placer:
     choice = content["choice"]
+    if choice["resolution"] == "micro_clusters":
+        return ThroughCells.read(folder, choice, centers)
     arrays = {name: read_array(folder / f"neighbourhood_{name}.npy") for name in _ARRAYS}
     min_samples = max(choice["min_samples"], LEAST_SAMPLES)
     neighbourhood = Neighbourhood(**arrays, min_samples=min_samples, takes_noise=choice["noise"] == "nearest")
@@ -132,7 +179,7 @@ def _read(folder: Path, content: Mapping[str, Any], centers: npt.NDArray[np.floa
 HDBSCAN = Method(density_clusters, _read, on_host=True)
 
 
-def _warnings(fit: DensityFit, density: Density, n: int) -> tuple[str, ...]:
+def _warnings(fit: _Found, density: Density, n: int) -> tuple[str, ...]:
     share, largest = fit.n_noise / n, fit.counts[0] / n
     found = []
     if share > _MUCH_NOISE and density.noise == "keep":
@@ -148,9 +195,10 @@ def _warnings(fit: DensityFit, density: Density, n: int) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _reason(fit: DensityFit, density: Density, n: int) -> str:
+def _reason(fit: _Found, density: Density, n: int) -> str:
     found = (
-        f"HDBSCAN found {len(fit.counts)} dense groups of at least {density.min_cluster_size:,} profiles, with "
+        f"HDBSCAN{_BY[fit.told['resolution']]} found {len(fit.counts)} dense groups of at least "
+        f"{density.min_cluster_size:,} profiles, with "
         f"{density.min_samples} neighbours to tell density by"
     )
     if not fit.n_noise:

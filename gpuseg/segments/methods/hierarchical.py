@@ -102,6 +102,10 @@ class ThroughMicroClusters:
     def noise(self) -> None:
         """None: every profile is in a segment."""
 
+    def typical_distance(self, segment: int) -> float:
+        """Zero: without noise nobody asks."""
+        return 0.0
+
     @property
     def n_micro(self) -> int:
         """Number of micro-clusters."""

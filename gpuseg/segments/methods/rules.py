@@ -98,6 +98,10 @@ class ByRules:
     def noise(self) -> None:
         """None: of the fit, who matches no rule has a segment too."""
 
+    def typical_distance(self, segment: int) -> float:
+        """Zero: without noise nobody asks."""
+        return 0.0
+
     @property
     def n_micro(self) -> None:
         """None."""
