@@ -97,7 +97,7 @@ def _opened(directory: RunDirectory, unfinished: Version | None, *, fresh: bool)
 
 def _let_go(directory: RunDirectory, version: Version, error: BaseException, first: str) -> None:
     """Leave of an unfinished version what a later attempt can go on with: nothing of data that cannot be used."""
-    if not isinstance(error, _SAME_AGAIN) and any(version.scratch.glob("*/*.json")):
+    if not isinstance(error, _SAME_AGAIN) and any(version.scratch.glob("*/**/*.json")):
         return
     shutil.rmtree(version.scratch, ignore_errors=True)
     if version.stage(first) is None:

@@ -16,15 +16,15 @@ from pydantic import BaseModel, Field, ValidationError, field_validator, model_v
 
 from gpuseg.config_cluster import ClusterSection
 from gpuseg.config_dask import DaskSection
+from gpuseg.config_lenses import Lenses, check_lenses
 from gpuseg.config_messages import describe_problems
-from gpuseg.config_parts import MemorySection, PositiveInt, Section, Share, known_zone
+from gpuseg.config_parts import MemorySection, PositiveInt, Section, Share, Weight, known_zone
 from gpuseg.config_sources import SourceSection
 from gpuseg.config_yaml import read_yaml
 from gpuseg.errors import ConfigError
 
 MAX_AMOUNT_SCALE = 10**8
 MAX_CLIP = 64.0
-MAX_WEIGHT = 64.0
 MAX_BUCKETS = 4096
 
 # A file of a database that lies at a relative path; `:memory:` is none.
@@ -131,7 +131,7 @@ class FeaturesSection(Section):
         description="Families; one whose kind of source is absent is skipped, and `attributes` is built only if named.",
     )
     drop: tuple[str, ...] = Field((), description="Features kept out of the clustering.")
-    weights: dict[str, Annotated[float, Field(gt=0, le=MAX_WEIGHT, strict=True)]] = Field(
+    weights: dict[str, Weight] = Field(
         default_factory=dict, description="Factor on a scaled feature, 1 where not given."
     )
 
@@ -171,6 +171,9 @@ class Config(Section):
     features: FeaturesSection = FeaturesSection()
     matrix: MatrixSection = MatrixSection()
     cluster: ClusterSection = ClusterSection()
+    lenses: Lenses = Field(
+        (), description="Further segmentations of the same profiles: ready-made ones by their word, or sections."
+    )
     privacy: PrivacySection = PrivacySection()
     memory: MemorySection = MemorySection()
     dask: DaskSection = DaskSection()
@@ -181,6 +184,11 @@ class Config(Section):
         for name in names:
             if names.count(name) > 1:
                 raise ValueError(f"sources: the name {name!r} is used more than once")
+        return self
+
+    @model_validator(mode="after")
+    def _with_lenses(self) -> "Config":
+        check_lenses(self.lenses, self.features.families)
         return self
 
     @model_validator(mode="after")

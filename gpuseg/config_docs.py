@@ -9,8 +9,12 @@ from typing import Any
 from gpuseg.config import config_schema
 from gpuseg.config_keys import Keys, Schema
 
-_BELOW = {"sources": ("sources", 0), "sources.identity": ("sources", 0, "identity")}
+_BELOW = {"sources": ("sources", 0), "lenses": ("lenses", 0), "sources.identity": ("sources", 0, "identity")}
 """Sections that do not stand at the top under their own name."""
+_TITLES = {
+    "sources": "sources: a list, one item a source",
+    "lenses": "lenses: a list, one item a lens, or one of the words value, lifecycle, interests, intent",
+}
 
 
 def configuration_page() -> str:
@@ -41,8 +45,7 @@ def _is_section(keys: Keys, field: Schema) -> bool:
 
 def _section(name: str, keys: Keys) -> list[str]:
     _, section = keys.known_at(_BELOW.get(name, (name,)))
-    title = f"## {name}" if name != "sources" else "## sources: a list, one item a source"
-    lines = [title, "", section["description"], ""]
+    lines = [f"## {_TITLES.get(name, name)}", "", section["description"], ""]
     lines += _table(section["properties"], section.get("required", ()), keys)
     if name == "cluster":
         rule = keys.top["$defs"]["RuleSection"]
@@ -58,7 +61,11 @@ def _table(fields: Mapping[str, Schema], required: Any, keys: Keys) -> list[str]
     lines = ["| key | takes | default | meaning |", "|---|---|---|---|"]
     for name, field in fields.items():
         null = any(branch.get("type") == "null" for branch in field.get("anyOf", ()))
-        takes = "a section, see below" if _is_section(keys, field) else keys.takes(field)
+        takes = (
+            f"a section, see {'above' if name in keys.top['properties'] else 'below'}"
+            if _is_section(keys, field)
+            else keys.takes(field)
+        )
         takes += ", or null" if null else ""
         default = "required" if name in required else f"`{_written(field.get('default', {}))}`"
         lines.append(f"| `{name}` | {takes} | {default} | {field['description']} |")

@@ -39,6 +39,9 @@ class Keys:
             found: Schema = self.top["$defs"][schema["$ref"].rpartition("/")[2]]
         elif len(branches) == 1:
             found = self.resolved(branches[0])
+        elif sections := [branch for branch in branches if "$ref" in branch]:
+            # A word may stand for a section.
+            found = self.resolved(sections[0])
         else:
             return schema
         return {**found, **{key: schema[key] for key in ("description", "default") if key in schema}}
@@ -117,6 +120,8 @@ def bounds_words(schema: Schema) -> str:
 def _text(schema: Schema) -> str:
     if schema.get("format") == "date":
         return _DATE
+    if "pattern" in schema and schema["pattern"].startswith("^[a-z]"):
+        return "a word of 1 to 40 small letters, digits and _ (the first a letter)"
     if "pattern" in schema:
         return "a word of 1 to 64 letters, digits and the marks _ . - (the first a letter, a digit or _)"
     if "maxLength" in schema:

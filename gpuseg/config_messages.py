@@ -13,7 +13,11 @@ from gpuseg.config_keys import Keys, Place, Schema, bounds_of, options_of
 
 _MOST_SHOWN = 60
 _JSON_TYPES = {str: "string", int: "integer", bool: "boolean"}
-_SOURCES = "must be a list of sources, such as [{name: orders, kind: purchases, uri: orders.csv}]"
+_LISTS = {
+    "sources": "must be a list of sources, such as [{name: orders, kind: purchases, uri: orders.csv}]",
+    "lenses": "must be a list of lenses, such as [value, {name: shopping, families: [rfm, tempo]}]",
+}
+"""Lists of sections, and what each must be."""
 
 
 def nearest(value: object, valid: Iterable[object]) -> str:
@@ -72,8 +76,8 @@ def _described(problem: Any, keys: Keys, content: Mapping[str, Any]) -> tuple[st
     key = _named(place, content)
     if "[key]" in problem["loc"]:
         return key, f"{_shown(problem['input'])}: a name here must be text; put it in quotes"
-    if key == "sources":
-        return key, f"{_shown(given)}: {_SOURCES}"
+    if key in _LISTS:
+        return key, f"{_shown(given)}: {_LISTS[key]}"
     return key, f"{_shown(given)}: must be {keys.takes(schema)}{_hint(given, schema)}"
 
 
@@ -97,9 +101,9 @@ def _unknown(name: object, section: Schema, keys: Keys) -> str:
 
 
 def _whole_list(place: Place, keys: Keys) -> tuple[Place, Schema]:
-    """The list that a refused item stands in; a source is a section, not an item."""
+    """The list that a refused item stands in; a source or a lens is a section, not an item."""
     for depth, part in enumerate(place):
-        if isinstance(part, int) and place[:depth] != ("sources",):
+        if isinstance(part, int) and not (depth == 1 and place[0] in _LISTS):
             return keys.known_at(place[:depth])
     return keys.known_at(place)
 
@@ -133,10 +137,10 @@ def _is_number(text: str) -> bool:
 
 
 def _named(place: Place, content: Mapping[str, Any]) -> str:
-    """Dotted name of a key; a source goes by its name, or by its number from 1 where that does not tell it apart."""
+    """Dotted name of a key; a source or a lens goes by its name, or its number from 1 where no name tells it apart."""
     parts = [str(part) for part in place]
-    if len(place) > 1 and place[0] == "sources":
-        names = [source.get("name") if isinstance(source, Mapping) else None for source in content["sources"]]
+    if len(place) > 1 and place[0] in _LISTS:
+        names = [item.get("name") if isinstance(item, Mapping) else None for item in content[place[0]]]
         name = names[place[1]]
         apart = isinstance(name, str) and name.isprintable() and 0 < len(name) <= 64 and names.count(name) == 1
         parts[1] = str(name) if apart and place[2:3] != ("name",) else f"#{place[1] + 1}"

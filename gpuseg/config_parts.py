@@ -9,6 +9,7 @@ from gpuseg.config_messages import nearest
 
 PositiveInt = Annotated[int, Field(ge=1, strict=True)]
 Share = Annotated[float, Field(ge=0, le=1, strict=True)]
+Weight = Annotated[float, Field(gt=0, le=64.0, strict=True)]
 
 
 class Section(BaseModel):

@@ -12,8 +12,9 @@ from gpuseg.config_cluster import MAX_SEGMENTS
 from gpuseg.engine import Engine, kept_memory, open_engine
 from gpuseg.engine.arrow import as_numpy
 from gpuseg.errors import ConfigError, WorkspaceError
+from gpuseg.lens_stage import count_lenses
 from gpuseg.outcome import Outcome
-from gpuseg.pipeline import STAGES, execute_stage, stage_keys
+from gpuseg.pipeline import execute_stage
 from gpuseg.progress import Progress, counted
 from gpuseg.provenance import provenance
 from gpuseg.segments.assign import assignments
@@ -24,6 +25,7 @@ from gpuseg.segments.model import Model
 from gpuseg.segments.sums import MICRO_CLUSTER, Collected
 from gpuseg.segments.totals import segment_ids
 from gpuseg.sources.plan import Plans
+from gpuseg.stage_table import LENSES, stage_keys, stages_of
 from gpuseg.stages import Facts, Job, described_segments
 from gpuseg.workspace.files import read_table, write_json, write_table
 from gpuseg.workspace.ledger import Ledger
@@ -31,7 +33,7 @@ from gpuseg.workspace.run_directory import RunDirectory, open_version
 from gpuseg.workspace.version import StageRecord, Version
 
 _KEPT = ("validate", "features")
-_READ = ("model/", "totals/", "assignments/")
+_READ = ("model/", "totals/", "assignments/", "lenses/")
 _MARK = "cut/of.json"
 
 
@@ -83,7 +85,7 @@ def cut(
     model = Model.read(donor.path / "model")
     wanted = _number(model, segments, height)
     config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"segments": wanted})})
-    records = {stage.name: donor.stage(stage.name) for stage in STAGES}
+    records = {stage.name: donor.stage(stage.name) for stage in stages_of(config)}
     if wanted == model.n_segments:
         return Outcome(donor, tuple(record for record in records.values() if record is not None), (), "nothing")
     for folder in _READ[1:]:
@@ -163,6 +165,14 @@ class _Cut:
         collected.save(job.folder / "totals")
         return described_segments(job, model, collected)
 
+    def lenses(self, job: Job) -> Facts:
+        """Take the lenses as they are, and count again who of a segment is where in them."""
+        before = self.donor.stage(LENSES.name)
+        assert before is not None
+        job.version.adopt_stage(before, self.donor, check=False)
+        count_lenses(job)
+        return dict(before.facts)
+
 
 @dataclass(frozen=True)
 class _Mapped:
@@ -238,10 +248,10 @@ def _run(one: _Cut, config: Config, engine: Engine, tried: Attempt, given: Mappi
     plans, version = Plans((), 0, {}, 0), tried.version
     known = {name: record.key for name in _KEPT if (record := given[name]) is not None}
     keys = stage_keys(config, plans, known)
-    own: Mapping[str, Any] = {"fit": one.fit, "assign": one.assign}
+    own: Mapping[str, Any] = {"fit": one.fit, "assign": one.assign, LENSES.name: one.lenses}
     records: list[StageRecord] = []
     samples: dict[str, Any] = {}
-    for stage in STAGES:
+    for stage in stages_of(config):
         before = given[stage.name]
         if stage.name in _KEPT and before is not None:
             # Their files are linked and not read; `gpuseg verify` compares them.
@@ -253,5 +263,5 @@ def _run(one: _Cut, config: Config, engine: Engine, tried: Attempt, given: Mappi
         job = Job(config, engine, plans, version, done, ledger, tried.tracker, {}, samples)
         stage = replace(stage, execute=own.get(stage.name, stage.execute))
         records.append(execute_stage(stage, job, keys[stage.name], tried.tracker))
-    made = tuple(stage.name for stage in STAGES if stage.name not in _KEPT)
+    made = tuple(stage.name for stage in stages_of(config) if stage.name not in _KEPT)
     return Outcome(version, tuple(records), made, engine.reason)

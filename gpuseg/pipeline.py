@@ -1,12 +1,10 @@
-"""The only file that knows the order of the stages, and when a committed stage can be taken as it is."""
+"""Runs the stages in order, and knows when a committed one can be taken as it is."""
 
-import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gpuseg import __version__, stage_settings, stages
+from gpuseg import __version__, stages
 from gpuseg.attempt import Attempt, attempt
 from gpuseg.config import Config, read_config
 from gpuseg.engine import Engine, kept_memory, open_engine, spread_text
@@ -23,41 +21,10 @@ from gpuseg.sources.ingest import n_parts
 from gpuseg.sources.plan import Plans, plan_sources
 from gpuseg.sources.reduce import bucket_files
 from gpuseg.sources.zones import tzdata_version
+from gpuseg.stage_table import LENSES, STAGE_NAMES, Stage, stage_keys, stages_of
 from gpuseg.workspace.ledger import Ledger
 from gpuseg.workspace.run_directory import RunDirectory
 from gpuseg.workspace.version import StageRecord, Version
-
-
-@dataclass(frozen=True)
-class Stage:
-    """One stage.
-
-    Parameters
-    ----------
-    name : str
-    execute : callable
-        Does the work and returns its facts.
-    outputs : tuple of str
-        Files and folders it writes, relative to the version.
-    settings : callable
-        The text of all settings, and only those, that decide its output besides its input.
-    """
-
-    name: str
-    execute: Callable[[stages.Job], stages.Facts]
-    outputs: tuple[str, ...]
-    settings: Callable[[Config, Plans], str]
-
-
-STAGES = (
-    Stage("validate", stages.validate, ("quality.json", "state", "quarantine"), stage_settings.validate),
-    Stage("features", stages.features, ("features",), stage_settings.features),
-    Stage("fit", stages.fit, ("model",), stage_settings.fit),
-    Stage("assign", stages.assign, ("assignments", "totals", "segments.json"), stage_settings.assign),
-    Stage("explain", stages.explain, ("explanations.json",), stage_settings.explain),
-    Stage("report", stages.report, ("report.html", "MODEL_CARD.md"), stage_settings.report),
-)
-STAGE_NAMES = tuple(stage.name for stage in STAGES)
 
 
 def run(config: Config | Mapping[str, Any] | str | Path, *, frames: Mapping[str, Any] | None = None) -> Run:
@@ -118,7 +85,7 @@ def execute(
     if config.run.executor == "dask":
         progress.say(f"{'starting' if config.dask.is_own else 'waiting for'} dask workers")
     with kept_memory(), open_engine(engine=config.run.engine, **options) as engine:
-        check_solver(config.cluster.solver, engine.device, config.run.executor)
+        _check_solvers(config, engine)
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out).absolute())
@@ -159,7 +126,7 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
     """
     check_families(config.features)
     with open_engine(engine=config.run.engine, memory=config.memory) as engine:
-        check_solver(config.cluster.solver, engine.device, config.run.executor)
+        _check_solvers(config, engine)
         plans = plan_sources(config, frames)
         keys = stage_keys(config, plans)
         directory = RunDirectory(Path(config.run.out))
@@ -167,7 +134,7 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
         unfinished, current = directory.unfinished(), directory.current()
         given = [] if fresh else [version for version in (unfinished, current) if version is not None]
         needed, valid = {}, True
-        for stage in STAGE_NAMES:
+        for stage in keys:
             records = [version.stage(stage) for version in given]
             valid = valid and any(record is not None and record.key == keys[stage] for record in records)
             needed[stage] = not valid
@@ -194,7 +161,7 @@ def preview(config: Config, *, frames: Mapping[str, Any] | None = None, fresh: b
 
 def _kept(version: Version, keys: Mapping[str, str], needed: Mapping[str, bool], plans: Plans) -> dict[str, Any]:
     """Of stages to run that an earlier attempt began: pieces that are done, and all pieces, by their names."""
-    kept = {name: Ledger.kept(version.scratch / name, keys[name]) for name in STAGE_NAMES if needed[name]}
+    kept = {name: Ledger.kept(version.scratch / name, keys[name]) for name in keys if needed[name]}
     found: dict[str, Any] = {}
     for name, pieces in kept.items():
         if not pieces:
@@ -206,19 +173,9 @@ def _kept(version: Version, keys: Mapping[str, str], needed: Mapping[str, bool],
     return found
 
 
-def stage_keys(config: Config, plans: Plans, known: Mapping[str, str] | None = None) -> dict[str, str]:
-    """For every stage, a hash of all that decides its output: the code's version, settings, and the stage before.
-
-    The first ones may be known, where they were made before and plans are not at hand.
-    """
-    keys = dict(known or {})
-    before = ""
-    for stage in STAGES:
-        if stage.name not in keys:
-            text = "\n".join([__version__, stage.name, before, stage.settings(config, plans)])
-            keys[stage.name] = hashlib.sha256(text.encode()).hexdigest()
-        before = keys[stage.name]
-    return keys
+def _check_solvers(config: Config, engine: Engine) -> None:
+    for section in (config.cluster, *(lens.cluster for lens in config.lenses)):
+        check_solver(section.solver, engine.device, config.run.executor)
 
 
 def _facts(config: Config, plans: Plans, engine: Engine, until: str) -> dict[str, Any]:
@@ -239,7 +196,7 @@ def _facts(config: Config, plans: Plans, engine: Engine, until: str) -> dict[str
 def _matching(version: Version, keys: Mapping[str, str], until: str) -> tuple[StageRecord, ...] | None:
     """The records of a version up to a stage, if every one was made from the same inputs and settings."""
     records = []
-    for name in STAGE_NAMES[: STAGE_NAMES.index(until) + 1]:
+    for name in list(keys)[: list(keys).index(until) + 1]:
         record = version.stage(name)
         if record is None or record.key != keys[name]:
             return None
@@ -261,11 +218,14 @@ def _run_stages(
     executed: list[str] = []
     rows: dict[str, Any] = {}
     samples: dict[str, Any] = {}
-    for position, stage in enumerate(STAGES[: STAGE_NAMES.index(until) + 1]):
+    table = stages_of(config)
+    if LENSES not in table and (version.path / LENSES.name).exists():
+        version.drop_stage(LENSES.name, LENSES.outputs)
+    for position, stage in enumerate(table[: list(keys).index(until) + 1]):
         record = version.stage(stage.name)
         if record is None or record.key != keys[stage.name]:
             begun = Ledger.is_of(version.scratch / stage.name, keys[stage.name])
-            for later in reversed(STAGES[position + begun :]):
+            for later in reversed(table[position + begun :]):
                 version.drop_stage(later.name, later.outputs)
             given = donor.stage(stage.name) if donor is not None else None
             named = stage.name == STAGE_NAMES[-1]

@@ -43,6 +43,11 @@ def explain(config: Config, plans: Plans) -> str:
     return ""
 
 
+def lenses(config: Config, plans: Plans) -> str:
+    """What each lens looks at, and how it groups."""
+    return "".join(as_json(lens) for lens in config.lenses)
+
+
 def report(config: Config, plans: Plans) -> str:
     """The name in its title."""
     return config.run.name

@@ -25,6 +25,7 @@ from gpuseg.segments.assign import assign_profiles
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.cards import describe_segments
 from gpuseg.segments.fit import fit_model
+from gpuseg.segments.lenses import check_features_of_lenses, lens_contents
 from gpuseg.segments.model import Model
 from gpuseg.segments.sample import SampleRule
 from gpuseg.segments.sums import Collected
@@ -63,6 +64,8 @@ class Job:
         Matrix rows that `fit` leaves for `assign`; empty where `fit` did not run in this process.
     samples : dict of stage name to Arrow table
         Sampled profiles with their segments that `assign` leaves for `explain`; empty where it did not run either.
+    below : str
+        Folder of the version that `fit` and `assign` write into: the version itself, or that of a lens.
     """
 
     config: Config
@@ -74,11 +77,17 @@ class Job:
     progress: Meter
     rows: dict[str, MatrixBlock]
     samples: dict[str, pa.Table]
+    below: str = ""
 
     @property
     def folder(self) -> Path:
         """The version's folder."""
         return self.version.path
+
+    @property
+    def target(self) -> Path:
+        """The folder to write a segmentation into."""
+        return self.folder / self.below
 
     @property
     def buckets(self) -> list[str]:
@@ -125,6 +134,9 @@ def features(job: Job) -> Facts:
         unused = unused_attributes(job.plans, context)
         skipped += nearly_figures(job.folder / "state")
     check_names(job.config.features, [item.feature.name for item in declared])
+    rare = rare_categories(job.folder / "state", job.config.privacy.group_floor)
+    items = [described(item, rare) for item in declared]
+    check_features_of_lenses(job.config, items)
     expressions = {item.feature.name: item.feature.expression for item in declared}
     build = BucketFeatures(job.engine.device, expressions, columns_needed(expressions), job.folder)
     n_profiles = 0
@@ -132,8 +144,7 @@ def features(job: Job) -> Facts:
     held = [job.ledger.holds(f"bucket-{bucket}") for bucket in job.buckets]
     for rows in counted(job.progress, "features", built, held, rows=int):
         n_profiles += rows
-    rare = rare_categories(job.folder / "state", job.config.privacy.group_floor)
-    write_json(job.folder / "features" / "_features.json", [described(item, rare) for item in declared])
+    write_json(job.folder / "features" / "_features.json", items)
     return {"n_profiles": n_profiles, "n_features": len(declared), "warnings": skipped, "notes": unused}
 
 
@@ -149,7 +160,7 @@ def fit(job: Job) -> Facts:
         ledger=job.ledger,
         progress=job.progress,
     )
-    fitted.model.save(job.folder / "model")
+    fitted.model.save(job.target / "model")
     job.rows.update(fitted.rows)
     return {
         "n_segments": fitted.model.n_segments,
@@ -161,20 +172,21 @@ def fit(job: Job) -> Facts:
 
 def assign(job: Job) -> Facts:
     """Put every profile into its segment and describe the segments."""
-    model = Model.read(job.folder / "model")
+    model = Model.read(job.target / "model")
     collected = assign_profiles(
         model,
         job.engine,
         features=job.folder / "features",
         profiles=job.folder / "state" / "profiles",
-        folder=job.folder / "assignments",
+        folder=job.target / "assignments",
         buckets=job.buckets,
         progress=job.progress,
         n_profiles=job.facts["features"]["n_profiles"],
         blocks=job.rows,
         ledger=job.ledger,
     )
-    if model.hierarchy is not None:
+    # Only the main segmentation can be cut elsewhere.
+    if model.hierarchy is not None and not job.below:
         collected.save(job.folder / "totals")
     return described_segments(job, model, collected)
 
@@ -191,7 +203,7 @@ def described_segments(job: Job, model: Model, collected: Collected) -> Facts:
         group_floor=job.config.privacy.group_floor,
     )
     content = floored_segments(content, job.config.privacy.group_floor)
-    write_json(job.folder / "segments.json", content)
+    write_json(job.target / "segments.json", content)
     return {key: content[key] for key in ("n_assigned", "n_noise", "n_no_data")} | {"warnings": []}
 
 
@@ -230,6 +242,7 @@ def report(job: Job) -> Facts:
         "segments": segments,
         "quality": quality,
         "explanations": read_json(explained) if explained.exists() else None,
+        "lenses": lens_contents(job.folder),
     }
     write_text(job.folder / "report.html", render_report(provenance=_provenance(job), **content))
     write_text(job.folder / "MODEL_CARD.md", render_model_card(seed=job.config.run.seed, **content))

@@ -33,6 +33,7 @@ LEVELS = [
         "config",
         "config_docs",
         "config_keys",
+        "config_lenses",
         "config_messages",
         "config_cluster",
         "config_dask",
@@ -65,7 +66,19 @@ LEVELS = [
     ["engine"],
     ["features", "matrix", "clustering"],
     ["sources", "trust", "segments", "report"],
-    ["pipeline", "cutting", "attempt", "outcome", "stages", "stage_settings", "feature_build", "demo", "synth"],
+    [
+        "pipeline",
+        "cutting",
+        "attempt",
+        "outcome",
+        "stages",
+        "stage_settings",
+        "stage_table",
+        "lens_stage",
+        "feature_build",
+        "demo",
+        "synth",
+    ],
     ["cli", "__main__"],
 ]
 GPU_AND_DASK = {
@@ -189,7 +202,7 @@ def test_the_rule_of_layers_itself(module, source, wrong):
 
 def test_only_the_pipeline_knows_the_stages():
     users = {found.module for found in ALL_IMPORTS if found.target == "gpuseg.stages"}
-    assert users == {"gpuseg.pipeline", "gpuseg.cutting"}
+    assert users == {"gpuseg.pipeline", "gpuseg.stage_table", "gpuseg.lens_stage", "gpuseg.cutting"}
 
 
 def test_the_seam_is_two_protocols_and_nothing_else():

@@ -121,6 +121,7 @@ def test_defaults_of_every_section():
             "unmatched": "Everyone else",
             "overlap": "first",
         },
+        "lenses": (),
         "privacy": {"group_floor": 10, "deny_columns": ()},
         "memory": {"pool": "async", "pool_bytes": None, "spill": True},
         "dask": {
@@ -519,10 +520,11 @@ def test_a_configuration_is_a_mapping(content):
     )
 
 
-def test_only_names_of_sources_have_a_pattern():
+def test_only_names_of_sources_and_lenses_have_a_pattern():
     """The message on a pattern says what a name may be."""
     text = json.dumps(config_schema())
-    assert text.count('"pattern"') == 1
+    assert text.count('"pattern"') == 2
+    assert config_schema()["$defs"]["LensSection"]["properties"]["name"]["pattern"] == "^[a-z][a-z0-9_]{0,39}$"
     assert "{0,63}" in config_schema()["$defs"]["SourceSection"]["properties"]["name"]["pattern"]
 
 

@@ -11,9 +11,10 @@ import yaml
 import gpuseg
 from gpuseg.config import parse_config
 from gpuseg.errors import ConfigError, DataError, SchemaError
-from gpuseg.pipeline import STAGE_NAMES, STAGES, execute, preview, read_config, stage_keys
+from gpuseg.pipeline import STAGE_NAMES, execute, preview, read_config
 from gpuseg.progress import Progress
 from gpuseg.sources.plan import plan_sources
+from gpuseg.stage_table import STAGES, stage_keys
 
 PROMISED = ("state", "features", "model", "assignments", "segments.json", "explanations.json")
 
@@ -170,7 +171,7 @@ def test_a_frame_with_mixed_types(tmp_path, lines):
 
 def test_errors_are_value_errors_too(tmp_path):
     with pytest.raises(ValueError, match="unknown key"):
-        gpuseg.run(settings(tmp_path) | {"lenses": {}})
+        gpuseg.run(settings(tmp_path) | {"lense": []})
 
 
 def test_a_row_of_a_frame_is_named(tmp_path, lines):

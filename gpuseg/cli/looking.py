@@ -16,8 +16,8 @@ RunPath = Annotated[
 def finished(path: Path) -> Any:
     """The finished run that a path means; of an unfinished one, what is missing and how it goes on."""
     from gpuseg.errors import IntegrityError
-    from gpuseg.pipeline import STAGE_NAMES
     from gpuseg.segments.run import open_run
+    from gpuseg.stage_table import STAGE_NAMES
     from gpuseg.workspace.run_directory import RunDirectory
     from gpuseg.workspace.version import Version
 
@@ -35,13 +35,19 @@ def finished(path: Path) -> Any:
 def describe(
     run: RunPath,
     segment: Annotated[int | None, typer.Option("--segment", help="Only this segment.")] = None,
+    lens: Annotated[str | None, typer.Option("--lens", help="The segments of this lens.", metavar="NAME")] = None,
 ) -> None:
     """Show the segment cards."""
+    from gpuseg.config_messages import nearest
     from gpuseg.errors import ConfigError
     from gpuseg.segments.text import card_text, noise_text, withheld_text
 
     opened = finished(run)
-    content = opened.segments
+    lenses = opened.lenses
+    if lens is not None and lens not in lenses:
+        there = f"the lenses are {', '.join(lenses)}{nearest(lens, lenses)}" if lenses else "the run has no lenses"
+        raise ConfigError(f"--lens {lens}: {there}")
+    content = opened.segments if lens is None else lenses[lens].segments
     cards = content["segments"]
     if segment is not None:
         cards = [card for card in cards if card["segment_id"] == segment]
@@ -58,7 +64,8 @@ def describe(
         parts.append(withheld_text(content["withheld"]))
     if segment is None and (noise := noise_text(content)):
         parts.append(noise)
-    parts.append(f"Next, why one profile is where it is: gpuseg explain {run} --profile ID")
+    if lens is None:
+        parts.append(f"Next, why one profile is where it is: gpuseg explain {run} --profile ID")
     print("\n\n".join(parts))
 
 

@@ -17,7 +17,8 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what would be done,
 def run(config: ConfigPath, resume: Resume = False, dry_run: DryRun = False) -> None:  # noqa: FBT002
     """Run every stage, in order, into a new version."""
     from gpuseg.config import read_config
-    from gpuseg.pipeline import STAGE_NAMES, preview
+    from gpuseg.pipeline import preview
+    from gpuseg.stage_table import STAGE_NAMES
 
     checked = read_config(config)
     if dry_run:
@@ -77,7 +78,7 @@ def demo() -> None:
     """Run the whole pipeline on the real Complete Journey data, into runs/demo."""
     from gpuseg.config import read_config
     from gpuseg.demo import prepare
-    from gpuseg.pipeline import STAGE_NAMES
+    from gpuseg.stage_table import STAGE_NAMES
 
     config = prepare(Path("runs"))
     _stages(read_config(config), config, until=STAGE_NAMES[-1], fresh=True)
@@ -92,7 +93,8 @@ def _one(path: Path, stage: str) -> None:
 
 
 def _stages(config: Any, path: Path, *, until: str, fresh: bool) -> None:
-    from gpuseg.pipeline import STAGE_NAMES, execute
+    from gpuseg.pipeline import execute
+    from gpuseg.stage_table import STAGE_NAMES
 
     with console.progress() as progress:
         outcome = execute(config, until=until, fresh=fresh, progress=progress)

@@ -8,6 +8,7 @@ from markupsafe import Markup
 from gpuseg.report import pictures, text
 from gpuseg.report.evidence import choice_view, rules_view
 from gpuseg.report.findings import findings
+from gpuseg.report.lenses import lenses_view
 from gpuseg.report.shared import environment, shared_views
 from gpuseg.report.views import SegmentView, cards, heatmap, numbers_table, segment_views, value_word
 from gpuseg.segments.people import People
@@ -20,6 +21,7 @@ def render_report(
     quality: Mapping[str, Any],
     provenance: Mapping[str, str],
     explanations: Mapping[str, Any] | None = None,
+    lenses: Mapping[str, Any] | None = None,
 ) -> str:
     """Render the report of one run.
 
@@ -38,6 +40,8 @@ def render_report(
         Label and text of each row of the footer, in order.
     explanations : mapping, optional
         The content of explanations.json; without it there are no rules and no comparison with RFM scores.
+    lenses : mapping, optional
+        `cross`, the content of cross.json, and `segments`, that of each lens's segments.json by its name.
 
     Returns
     -------
@@ -64,6 +68,7 @@ def render_report(
             choice=choice_view(segments["choice"], people),
             method=text.method(str(segments["method"])),
             rules=rules_view(explained, views),
+            lenses=lenses_view(lenses, views),
             provenance=provenance,
         )
     )

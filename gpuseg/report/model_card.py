@@ -7,6 +7,7 @@ from typing import Any
 from gpuseg import __version__
 from gpuseg.report import text
 from gpuseg.report.evidence import MEASURES
+from gpuseg.report.lenses import lens_lines
 from gpuseg.report.shared import environment, shared_views
 from gpuseg.report.views import numbers_table, segment_views
 
@@ -18,6 +19,7 @@ def render_model_card(
     quality: Mapping[str, Any],
     seed: int,
     explanations: Mapping[str, Any] | None = None,
+    lenses: Mapping[str, Any] | None = None,
 ) -> str:
     """Render the model card of one run as Markdown.
 
@@ -33,6 +35,8 @@ def render_model_card(
         The run's seed.
     explanations : mapping, optional
         The content of explanations.json.
+    lenses : mapping, optional
+        As for `render_report`.
 
     Returns
     -------
@@ -69,6 +73,7 @@ def render_model_card(
             reason=text.sentence(str(segments["choice"].get("reason") or "")),
             measures=_measures(segments["choice"]),
             fidelity=_fidelity(explained),
+            lenses=lens_lines(lenses),
         )
     )
 

@@ -7,6 +7,8 @@ from typing import Any
 import pyarrow as pa
 
 from gpuseg.errors import ConfigError
+from gpuseg.segments.cross import lens_folder
+from gpuseg.segments.lenses import lens_contents
 from gpuseg.segments.lookup import find_profile
 from gpuseg.segments.model import Model
 from gpuseg.segments.reasons import noise_reasons, profile_reasons
@@ -62,13 +64,34 @@ class Run:
         """The model, for `predict`."""
         return Model.read(self.path / "model")
 
+    @property
+    def lenses(self) -> dict[str, "Lens"]:
+        """The lenses by their names, in the order of the configuration; empty for a run without any."""
+        found = lens_contents(self.path)
+        return {} if found is None else {name: Lens(self.path, name) for name in found["segments"]}
+
+    @property
+    def cross(self) -> dict[str, Any]:
+        """Content of `lenses/cross.json`: how the segments of every two segmentations overlap.
+
+        Raises
+        ------
+        ConfigError
+            If the run has no lenses.
+        """
+        found = lens_contents(self.path)
+        if found is None:
+            raise ConfigError(f"{self.path}: has no lenses; name some under `lenses` and run its configuration again")
+        content: dict[str, Any] = found["cross"]
+        return content
+
     def assignments(self) -> Any:
         """Segment of every profile, as a pandas DataFrame; `IntegrityError` where a file is not the committed one."""
-        return self._frame("assignments")
+        return _frame(self.path, "assignments")
 
     def features(self) -> Any:
         """Features of every profile with events, likewise."""
-        return self._frame("features")
+        return _frame(self.path, "features")
 
     def explain(self, profile_id: int | str) -> dict[str, Any]:
         """Why a profile is in its segment; reads only the bucket that holds it.
@@ -126,10 +149,42 @@ class Run:
             raise ConfigError(f"{self.path}: was made without explanations; run its configuration again")
         return version
 
-    def _frame(self, folder: str) -> Any:
-        """All buckets of a folder, which must be those that were committed."""
-        Version(self.path).verify(f"{folder}/")
-        return pa.concat_tables([read_table(file) for file in bucket_files(self.path / folder)]).to_pandas()
+
+@dataclass(frozen=True)
+class Lens:
+    """One lens of a finished run.
+
+    Parameters
+    ----------
+    version : Path
+        The version's folder.
+    name : str
+    """
+
+    version: Path
+    name: str
+
+    @property
+    def segments(self) -> dict[str, Any]:
+        """Content of its `segments.json`."""
+        content: dict[str, Any] = read_json(self.version / lens_folder(self.name) / "segments.json")
+        return content
+
+    @property
+    def model(self) -> Model:
+        """Its model, for `predict`; `IntegrityError` where a file is not the committed one."""
+        Version(self.version).verify(f"{lens_folder(self.name)}/model/")
+        return Model.read(self.version / lens_folder(self.name) / "model")
+
+    def assignments(self) -> Any:
+        """Its segment of every profile, as a pandas DataFrame, likewise."""
+        return _frame(self.version, f"{lens_folder(self.name)}/assignments")
+
+
+def _frame(version: Path, folder: str) -> Any:
+    """All buckets of a folder, which must be those that were committed."""
+    Version(version).verify(f"{folder}/")
+    return pa.concat_tables([read_table(file) for file in bucket_files(version / folder)]).to_pandas()
 
 
 def open_run(path: str | Path) -> Run:

@@ -84,6 +84,10 @@ class Ledger:
             return {}
         return dict(Counter(path.stem.partition("-")[0] for path in folder.glob("*.json")))
 
+    def below(self, name: str) -> "Ledger":
+        """A ledger for a part of the stage, which lasts no longer than this one."""
+        return Ledger(self.folder / name, f"{self._key} {name}")
+
     def read(self, name: str) -> Entry | None:
         """An entry, or None where there is none that is whole, with all its files as they were."""
         path = self.folder / f"{name}.json"
