@@ -1,8 +1,11 @@
 """The section `lenses`: words and sections, and one line for every mistake that names the lens."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from gpuseg.config import config_schema, parse_config
 from gpuseg.config_lenses import PRESETS
@@ -97,3 +100,14 @@ def test_there_may_be_a_dozen():
     assert len(parsed(*({"name": f"a{n}"} for n in range(12))).lenses) == 12
     with pytest.raises(ConfigError, match=r"^lenses: "):
         parsed(*({"name": f"a{n}"} for n in range(13)))
+
+
+def test_the_page_on_lenses_says_what_is():
+    page = (Path(__file__).parent.parent / "docs" / "lenses.md").read_text(encoding="utf-8")
+    words, sections = (yaml.safe_load(block)["lenses"] for block in re.findall(r"```yaml\n(.*?)```", page, re.DOTALL))
+    assert words == list(PRESETS)
+    assert [lens.name for lens in parsed(*sections).lenses] == ["lifecycle", "shopping", "tiers"]
+    rows = dict(re.findall(r"^\| `(\w+)` \| (.*?) \|", page, re.MULTILINE))
+    assert list(rows) == words
+    for word, told in rows.items():
+        assert tuple(re.findall(r"`(\w+)`", told)) == PRESETS[word]["families"]

@@ -265,6 +265,13 @@ def test_other_lenses_leave_the_stages_before_as_they_are(data, tmp_path):
         _ = none.run.cross
 
 
+def test_a_preview_tells_what_dense_lenses_take(data):
+    dense = {"name": "groups", "cluster": {"method": "hdbscan"}}
+    fits = preview(read_config(settings(data, "fits", lenses=["value", dense])))["fit"]
+    assert len(fits) == 2
+    assert all(fit["text"].startswith("lens groups: ") for fit in fits)
+
+
 def test_lenses_taken_out_of_an_unfinished_run_leave_nothing(data, tmp_path):
     out = {"out": str(tmp_path)}
     with crashing("gpuseg.stages:write_text", 1):

@@ -13,7 +13,7 @@ _EXAMPLES, _SOME_FEATURES = (10_000, 100_000), 50
 
 
 def fit_costs(config: Config, device: Device, versions: Iterable[Version | None]) -> list[dict[str, Any]]:
-    """Time and memory of an hdbscan fit; nothing for k-means, which takes seconds.
+    """Time and memory of hdbscan fits, also of lenses; nothing for k-means, which takes seconds.
 
     Parameters
     ----------
@@ -28,8 +28,14 @@ def fit_costs(config: Config, device: Device, versions: Iterable[Version | None]
         `version` (None for examples, where no version tells), `n_profiles`, `n_features` (at most so many),
         `seconds` (None where it was never measured), `n_bytes` and `text`.
     """
-    if config.cluster.method != "hdbscan":
-        return []
+    wanted = [("", config)]
+    wanted += [(f"lens {lens.name}: ", config.model_copy(update={"cluster": lens.cluster})) for lens in config.lenses]
+    dense = [(word, each) for word, each in wanted if each.cluster.method == "hdbscan"]
+    given = list(versions)
+    return [cost | {"text": word + cost["text"]} for word, each in dense for cost in _costs(each, device, given)]
+
+
+def _costs(config: Config, device: Device, versions: Iterable[Version | None]) -> list[dict[str, Any]]:
     records = ((version.name, version.stage("features")) for version in versions if version is not None)
     known = next(((name, record.facts) for name, record in records if record is not None), None)
     if known is None:
