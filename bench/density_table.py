@@ -79,10 +79,11 @@ def _times(lines: list[Mapping[str, Any]]) -> list[str]:
 
 
 def _judgement(line: Mapping[str, Any]) -> str:
+    aim = f" (at most {line['at_most']:.0%}: {'met' if line['met'] else 'missed'})" if "met" in line else ""
     return (
         f"- {line['rows']:,} rows: {line['share']:.2%} of the {line['exact_seconds_extrapolated']:,.0f} s of exact "
-        f"HDBSCAN, extrapolated from {line['from']:,} rows by their square (at most {line['at_most']:.0%}: "
-        f"{'met' if line['met'] else 'missed'}); noise off by {line['noise_off']:.2%}"
+        f"HDBSCAN, extrapolated from {line['from']:,} rows by their square{aim}; noise off by "
+        f"{100 * line['noise_off']:.2f} points"
     )
 
 
