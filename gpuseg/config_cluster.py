@@ -58,7 +58,7 @@ class ClusterSection(Section):
     micro_clusters: Literal["auto"] | Annotated[int, Field(ge=2, le=MAX_MICRO, strict=True)] = Field(
         "auto",
         description="hierarchical, or init tree: most micro-clusters that profiles are reduced to; `auto` is twice the "
-        "root of their number, from 256 to 20000.",
+        "root of their number, from 4096 to 20000.",
     )
     min_cluster_size: Literal["auto"] | Annotated[int, Field(ge=2, strict=True)] = Field(
         "auto",

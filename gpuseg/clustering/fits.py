@@ -9,9 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuseg.clustering.choose import CHOICE_ROWS, choose_cut, choose_segments, n_distinct
-from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy
+from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy, n_points_of
 from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
-from gpuseg.clustering.micro import MICRO_ROWS, n_micro_of
+from gpuseg.clustering.micro import MICRO_ROWS
 from gpuseg.clustering.passes import Labels, assign, labels_for
 from gpuseg.clustering.row_blocks import row_blocks, variance_of
 from gpuseg.clustering.seeding import seed_centers
@@ -28,7 +28,7 @@ def hierarchy_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Hi
     # Centers start from the first of these, so they come in no order.
     drawn = np.random.default_rng(given.seed).permutation(len(rows))[:MICRO_ROWS]
     sample = np.ascontiguousarray(rows[drawn])
-    n_micro = n_micro_of(len(rows)) if given.micro_clusters == "auto" else int(given.micro_clusters)
+    n_micro = n_points_of(len(rows)) if given.micro_clusters == "auto" else int(given.micro_clusters)
     counts = [k for k in _counts(given, rows, sample) if k <= n_micro]
     if not counts:
         raise ClusteringError(

@@ -8,10 +8,18 @@ import numpy as np
 import numpy.typing as npt
 
 from gpuseg.clustering.kmeans import canonical_order
-from gpuseg.clustering.micro import MicroClusters, micro_clusters
+from gpuseg.clustering.micro import MicroClusters, micro_clusters, n_micro_of
 from gpuseg.clustering.passes import Labels, Mapper
 from gpuseg.clustering.tree import MergeTree, ward_tree
 from gpuseg.engine.base import Device
+
+LEAST_POINTS = 4_096
+"""Micro-clusters of a tree, of which so many cost less than a second: up to as many rows the tree is Ward's own."""
+
+
+def n_points_of(n_rows: int) -> int:
+    """How many micro-clusters a tree over so many rows gets: as of `n_micro_of`, at least `LEAST_POINTS`."""
+    return max(n_micro_of(n_rows), LEAST_POINTS)
 
 
 @dataclass(frozen=True, eq=False)

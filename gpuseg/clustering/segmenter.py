@@ -50,7 +50,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         exactly `max_iter` updates are made unless the centers stop moving.
     micro_clusters : int or "auto", default "auto"
         Most micro-clusters of the hierarchy, found by K-means on at most 131 072 sampled rows; `auto` is twice the root
-        of the rows, from 256 to 20 000. Rows are exact where there are no more distinct ones than this.
+        of the rows, from 4 096 to 20 000. Rows are exact where there are no more distinct ones than this.
     min_cluster_size : int or "auto", default "auto"
         Fewest rows of a segment of HDBSCAN; `auto` is a hundredth of the rows, at least 25, at most a quarter of them.
     min_samples : int or "auto", default "auto"

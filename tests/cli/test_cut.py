@@ -30,7 +30,8 @@ def configured(folder, name, **cluster):
     """The path of a configuration and that of its run."""
     content = yaml.safe_load((folder / "data" / "gpuseg.yaml").read_text())
     content["run"] |= {"out": f"../{name}"} | cluster.pop("run", {})
-    content["cluster"] = {"method": "hierarchical"} | cluster
+    # Fewer than profiles, so that micro-clusters are more than these.
+    content["cluster"] = cluster if "method" in cluster else {"method": "hierarchical", "micro_clusters": 120} | cluster
     path = folder / "data" / f"{name}.yaml"
     path.write_text(yaml.safe_dump(content))
     return path, folder / name

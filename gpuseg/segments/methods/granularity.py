@@ -8,8 +8,7 @@ import numpy.typing as npt
 
 from gpuseg.clustering.choose import choose_cut
 from gpuseg.clustering.decision import Choice
-from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy
-from gpuseg.clustering.micro import n_micro_of
+from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy, n_points_of
 from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.errors import ClusteringError, ConfigError
@@ -26,7 +25,7 @@ def hierarchy_of(config: Config, engine: Engine, rows: Rows, progress: Meter) ->
         If all profiles are the same.
     """
     section = config.cluster
-    n_micro = n_micro_of(rows.n_profiles) if section.micro_clusters == "auto" else section.micro_clusters
+    n_micro = n_points_of(rows.n_profiles) if section.micro_clusters == "auto" else section.micro_clusters
     progress.begin("fit", unit="passes")
     where: dict[str, Any] = {"device": engine.device, "executor": Telling(engine.executor, progress)}
     found = fit_hierarchy(rows.blocks, rows.sample, n_micro, **where)
