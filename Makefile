@@ -7,7 +7,7 @@ RANGES_VENV ?= .venv-gpu-ranges
 RAPIDS_VENV ?= .venv-rapids
 BENCH_VENV ?= .venv-bench
 # What `make bench` measures, in this order.
-ALL_BENCHES := end_to_end features kmeans scoring scaling accuracy
+ALL_BENCHES := end_to_end features kmeans scoring scaling cut density accuracy
 BENCHES ?= $(ALL_BENCHES)
 ifneq ($(filter-out $(ALL_BENCHES),$(BENCHES)),)
 $(error BENCHES can be some of: $(ALL_BENCHES))

@@ -16,6 +16,7 @@ MARK = "bench"
 _MIB, _GIB = 1 << 20, 1 << 30
 _HEAD = ("", "gpuseg", "best other", "other / gpuseg", "aim")
 _NO_AIM = "none set"
+_LEAST_AGREEMENT = 0.95
 
 Results = Mapping[str, Any]
 
@@ -88,6 +89,38 @@ def scaling_lines(results: Results) -> Iterator[Line]:
         yield Line(what, own, "", "", f"at most {most:g}: {_verdict([one['met'] for one in found.values()])}")
 
 
+def cut_lines(results: Results) -> Iterator[Line]:
+    """The dearest cut beside the run that it comes from."""
+    run = results["lines"][0]
+    cuts = [line["segments"] for line in results["lines"] if line["what"] == "cut"]
+    for place, told in enumerate(results["judgements"]):
+        key = {"whole command, wall time": "wall_seconds", "whole command, CPU time": "cpu_seconds"}.get(told["what"])
+        what = f"`gpuseg cut` into {min(cuts)} to {max(cuts)} segments, share of the run's time: "
+        own = f"{told['share']:.1%}" + (f" of {run[key]:.0f} s" if key else "")
+        aim = f"at most {told['bar']:.0%}: {_verdict([told['met']])}" if "bar" in told else _NO_AIM
+        yield Line((what if place == 0 else "— ") + told["what"], own, "", "", aim)
+
+
+def density_lines(results: Results) -> Iterator[Line]:
+    """Density clustering on micro-clusters against exact HDBSCAN: agreement where it is not refused, and time."""
+    tried = results["agreement"]
+    told = [one for one in tried if one["refused"] is None]
+    held = [one["ari"] >= _LEAST_AGREEMENT for one in told]
+    cases = f"{len(told)} of {len(tried)} cases, the rest refused"
+    what = f"density on micro-clusters, agreement with exact HDBSCAN (ARI) in {cases}"
+    least = min(one["ari"] for one in told)
+    yield Line(what, f"{least:.3f} at least", "", "", f"at least {_LEAST_AGREEMENT:g}: {_verdict(held)}")
+    last = results["judgements"][-1]
+    own = max((one for one in results["times"] if one["side"] == "micro"), key=lambda one: one["rows"])
+    yield Line(
+        f"— {_millions(own['rows'])} rows: seconds",
+        f"{own['wall_seconds']:.0f}",
+        f"{last['exact_seconds_extrapolated']:,.0f} (scikit-learn, extrapolated from {last['from']:,} rows)",
+        f"{1 / last['share']:,.0f}x",
+        f"at least {1 / last['at_most']:g}x: {_verdict([last['met']])}",
+    )
+
+
 def accuracy_lines(results: Results) -> Iterator[Line]:
     """Agreement with known classes, each method against the same one of scikit-learn."""
     sets = results["sets"]
@@ -108,6 +141,8 @@ LINES = {
     "kmeans": kmeans_lines,
     "scoring": scoring_lines,
     "scaling": scaling_lines,
+    "cut": cut_lines,
+    "density": density_lines,
     "accuracy": accuracy_lines,
 }
 """Name of a results file to what the table says of it, in the order of the table."""

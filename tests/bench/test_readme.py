@@ -94,6 +94,30 @@ def accuracy():
     return ABOUT | {"parameters": {"seeds": 15}, "sets": sets}
 
 
+def cut():
+    def line(what, segments, seconds):
+        return {"what": what, "segments": segments, "wall_seconds": seconds, "cpu_seconds": 1.5 * seconds}
+
+    judgements = [
+        {"what": "stages fit and assign", "share": 0.06, "bar": 0.05, "met": False},
+        {"what": "whole command, wall time", "share": 0.1},
+        {"what": "whole command, CPU time", "share": 0.12},
+    ]
+    lines = [line("run", 7, 40.0), line("cut", 2, 4.0), line("cut", 50, 3.0), line("run", 50, 41.0)]
+    return ABOUT | {"lines": lines, "judgements": judgements}
+
+
+def density():
+    agreement = [{"refused": None, "ari": 0.99}, {"refused": "too thin", "ari": None}, {"refused": None, "ari": 0.94}]
+    times = [
+        {"side": "exact", "rows": 80_000, "wall_seconds": 51.0},
+        {"side": "micro", "rows": 5_000_000, "wall_seconds": 75.2},
+        {"side": "micro", "rows": 1_000_000, "wall_seconds": 70.0},
+    ]
+    last = {"exact_seconds_extrapolated": 200_000.0, "from": 80_000, "share": 0.0005, "at_most": 0.1, "met": True}
+    return ABOUT | {"agreement": agreement, "times": times, "judgements": [last]}
+
+
 TABLE = {
     "end_to_end": [
         "| 20 M purchases of 2 M customers, Parquet to 8 segments: CPU seconds | 11.9 | 38.25 (pandas + scikit-learn) "
@@ -127,19 +151,33 @@ TABLE = {
         "| at most 1.2: met |",
         "| — peak memory, largest / smallest | 1.00 (local), 1.30 (dask-2) |  |  | at most 1.2: missed at 1 of 2 |",
     ],
+    "cut": [
+        "| `gpuseg cut` into 2 to 50 segments, share of the run's time: stages fit and assign | 6.0% |  |  "
+        "| at most 5%: missed |",
+        "| — whole command, wall time | 10.0% of 40 s |  |  | none set |",
+        "| — whole command, CPU time | 12.0% of 60 s |  |  | none set |",
+    ],
+    "density": [
+        "| density on micro-clusters, agreement with exact HDBSCAN (ARI) in 2 of 3 cases, the rest refused "
+        "| 0.940 at least |  |  | at least 0.95: missed at 1 of 2 |",
+        "| — 5 M rows: seconds | 75 | 200,000 (scikit-learn, extrapolated from 80,000 rows) | 2,000x "
+        "| at least 10x: met |",
+    ],
     "accuracy": [
         "| agreement with known classes (ARI), median of 3 sets: kmeans | 0.700 | 0.700 (scikit-learn) |  "
         "| at most 0.02 below on each: missed at 1 of 3, by up to 0.041 |",
     ],
 }
 MADE = {"end_to_end": end_to_end, "features": features, "kmeans": grid, "scoring": grid, "scaling": scaling}
-MADE |= {"accuracy": accuracy}
+MADE |= {"cut": cut, "density": density, "accuracy": accuracy}
 RUNS = {
     "end_to_end": "1 run of each",
     "features": "3 runs of each",
     "kmeans": "3 runs of each",
     "scoring": "3 runs of each",
     "scaling": "1 run of each",
+    "cut": "1 run of each",
+    "density": "1 run of each",
     "accuracy": "15 seeds",
 }
 
@@ -164,7 +202,7 @@ def test_the_table_tells_the_files_that_are_there_in_their_order(load, tmp_path,
     there = [name for name in MADE if name in names]
     expected = [*HEAD, *(line for name in there for line in TABLE[name]), "", *map(note, there)]
     assert load("readme").text(tmp_path).splitlines() == expected
-    assert len(expected) <= 25
+    assert len(expected) <= 35
 
 
 def test_nothing_measured_is_said(load, tmp_path):
@@ -214,7 +252,7 @@ def planned(*words):
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ([], "end_to_end features kmeans scoring scaling accuracy"),
+        ([], "end_to_end features kmeans scoring scaling cut density accuracy"),
         (["BENCHES=kmeans features"], "features kmeans"),
         (["BENCHES="], ""),
     ],
@@ -236,7 +274,7 @@ def test_make_measures_the_files_of_the_table(load):
 def test_make_refuses_a_benchmark_that_there_is_none_of():
     found = planned("BENCHES=kmeans none")
     assert found.returncode == 2
-    assert "BENCHES can be some of: end_to_end features kmeans scoring scaling accuracy" in found.stderr
+    assert "BENCHES can be some of: end_to_end features kmeans scoring scaling cut density accuracy" in found.stderr
 
 
 def test_a_folder_that_is_none_leaves_the_page_as_it_was(load, tmp_path, capsys):
