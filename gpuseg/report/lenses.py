@@ -70,7 +70,7 @@ def _cross(table: Mapping[str, Any], by_id: Mapping[str, Mapping[int | None, Seg
     rows = zip(table["row_ids"], table["row_names"], table["counts"] or (), strict=False)
     return {
         "title": f"{_title(table['rows'])} and {table['columns'].replace('_', ' ')}",
-        "agreement": text.decimals(table["agreement"], 2),
+        "agreement": "" if table["agreement"] is None else text.decimals(table["agreement"], 2),
         "columns": [text.shortened(str(name), 60) for name in table["column_names"]],
         "rows": [
             {
