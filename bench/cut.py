@@ -26,6 +26,8 @@ from scaling import check_equal, digests
 
 _INSTEAD = ("fit", "assign")
 _FRESH = 7
+_WARM = (50_000, 250_000)
+"""Profiles and events of which one bucket has so many rows that micro-clusters are searched by way of few."""
 say = partial(script.say, "cut")
 
 
@@ -72,9 +74,10 @@ class Cuts(Runs):
     def _warm_up(self) -> None:
         """Compile the kernels, so that no run that counts does."""
         say("compiling")
-        self._data(TINY_PROFILES, TINY_EVENTS)
-        for run in TINY_RUNS:
-            self._fitted("tiny", 5, run)
+        for sizes, runs in (((TINY_PROFILES, TINY_EVENTS), TINY_RUNS), (_WARM, ({"buckets": 1},))):
+            self._data(*sizes)
+            for run in runs:
+                self._fitted("tiny", 5, run)
         self._cut("tiny", 3)
         shutil.rmtree(self.scratch / "data")
 

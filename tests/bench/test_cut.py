@@ -15,6 +15,7 @@ def in_process(load, monkeypatch):
         return modules["measure"].Measured(3.0, 1.0, 2.0, 1 << 30, 1 << 29, 0.01)
 
     monkeypatch.setattr(modules["cut"].Cuts, "_run", run)
+    monkeypatch.setattr(modules["cut"], "_WARM", (300, 3_000))
     return modules["cut"]
 
 
