@@ -26,6 +26,11 @@ _ENOUGH = 0.002
 
 _ROUNDS, _UPDATES = 8, 3
 _LEAST_POINTS, _MOST_PARTS = 4, 8
+_LEAST_SAMPLED = 16
+"""Points of a part where they stand for rows that were not sampled."""
+
+_SAMPLED_EACH = 25
+"""Points for each cell to begin with, likewise: of rows around five sampled ones, a sixth lie further out than all."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,20 +78,29 @@ def density_cells(
         To begin with.
     device, executor
     """
-    total = rows.weights.sum()
+    total, least = rows.weights.sum(), _LEAST_POINTS
+    if rows.thinning > 1:
+        least, most = _LEAST_SAMPLED, max(len(rows.points) // _SAMPLED_EACH, 1)
+        if len(centers) > most:
+            start = np.ascontiguousarray(centers[np.arange(most) * len(centers) // most])
+            centers = _fitted(rows.points, start, device, executor)
     for _ in range(_ROUNDS):
         own, gaps = nearest_cells(rows.points, centers, device)
         cells = _spheres(rows, groups, centers, own, gaps, device)
         wrong = rows.weights * (cells.told(own, gaps) != groups.labels)
-        divided = _to_divide(own, wrong, len(centers), _ENOUGH * total)
+        divided = _to_divide(own, wrong, len(centers), _ENOUGH * total, least)
         if not divided.size:
             return cells
-        centers = _divided(rows.points, centers, own, divided, device, executor)
+        kept = np.ones(len(centers), np.bool_)
+        kept[divided] = False
+        inside = np.ascontiguousarray(rows.points[~kept[own]])
+        parts = _fitted(inside, rows.points[_picked(own, divided, least)], device, executor)
+        centers = _filled(rows.points, np.concatenate([centers[kept], parts]), device)
     own, gaps = nearest_cells(rows.points, centers, device)
     return _spheres(rows, groups, centers, own, gaps, device)
 
 
-def _to_divide(own: npt.NDArray[Any], wrong: Float64Array, n_cells: int, enough: float) -> Int64Array:
+def _to_divide(own: npt.NDArray[Any], wrong: Float64Array, n_cells: int, enough: float, least: int) -> Int64Array:
     """Cells of the most mass told wrongly, so many that what is left is enough; those of few points stay whole."""
     lost, n_points = np.bincount(own, wrong, n_cells), np.bincount(own, minlength=n_cells)
     if lost.sum() <= enough:
@@ -94,31 +108,29 @@ def _to_divide(own: npt.NDArray[Any], wrong: Float64Array, n_cells: int, enough:
     worst = np.argsort(-lost, kind="stable")
     left = lost.sum() - np.cumsum(lost[worst])
     worst = worst[: int((left > enough / 2).sum()) + 1]
-    worst = worst[(lost[worst] > 0) & (n_points[worst] >= 2 * _LEAST_POINTS)]
+    worst = worst[(lost[worst] > 0) & (n_points[worst] >= 2 * least)]
     return worst[: max((MOST - n_cells) // (_MOST_PARTS - 1), 0)]
 
 
-def _divided(
-    points: npt.NDArray[Any],
-    centers: npt.NDArray[Any],
-    own: npt.NDArray[Any],
-    divided: Int64Array,
-    device: Device,
-    executor: Mapper,
-) -> npt.NDArray[Any]:
-    """Centers with some cells in parts, each around some of its points."""
-    order, n_points = np.argsort(own, kind="stable"), np.bincount(own, minlength=len(centers))
+def _picked(own: npt.NDArray[Any], divided: Int64Array, least: int) -> Int64Array:
+    """Points of the cells to divide that their parts start from."""
+    order, n_points = np.argsort(own, kind="stable"), np.bincount(own)
     first = np.cumsum(n_points) - n_points
-    parts = np.clip(n_points // _LEAST_POINTS, 2, _MOST_PARTS)
+    parts = np.clip(n_points // least, 2, _MOST_PARTS)
     picks = [order[first[cell] + np.arange(parts[cell]) * n_points[cell] // parts[cell]] for cell in divided]
-    inside = np.isin(own, divided)
-    start = np.ascontiguousarray(points[np.concatenate(picks)])
-    fit = lloyd([device.asarray(points[inside])], start, device=device, executor=executor, max_iter=_UPDATES, tol=0)
-    kept = np.ones(len(centers), np.bool_)
-    kept[divided] = False
-    found = np.concatenate([centers[kept], fit.centers])
-    filled = np.bincount(device.to_host(device.nearest(device.asarray(points), found)), minlength=len(found)) > 0
-    return np.ascontiguousarray(found[filled])
+    return np.concatenate(picks)
+
+
+def _fitted(points: npt.NDArray[Any], start: npt.NDArray[Any], device: Device, executor: Mapper) -> npt.NDArray[Any]:
+    """A few updates of K-means."""
+    blocks = [device.asarray(points)]
+    return lloyd(blocks, start, device=device, executor=executor, max_iter=_UPDATES, tol=0).centers
+
+
+def _filled(points: npt.NDArray[Any], centers: npt.NDArray[Any], device: Device) -> npt.NDArray[Any]:
+    """The centers that are nearest to some point."""
+    own = device.to_host(device.nearest(device.asarray(points), centers))
+    return np.ascontiguousarray(centers[np.bincount(own, minlength=len(centers)) > 0])
 
 
 def _spheres(

@@ -1,14 +1,19 @@
 """Whether dense groups that were found on a sample, and are told by cells, are to be trusted for all rows.
 
 Nothing is known of the rows that are not in the sample, so what half of it finds is held against what all of it finds:
-where twice as many rows change the groups, more would change them again.
+where twice as many rows change the groups, more would change them again. The cells of one half also
+tell the other, as they tell rows that were not sampled.
 """
+
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from gpuseg.clustering.condensed import DenseGroups
 from gpuseg.clustering.density import Density
+from gpuseg.clustering.density_cells import density_cells, nearest_cells
+from gpuseg.clustering.passes import Mapper
 from gpuseg.clustering.sampled_density import SampledGroups, SampledRows
 from gpuseg.engine.base import Device
 from gpuseg.errors import ClusteringError
@@ -53,8 +58,26 @@ def check_sampled(density: Density, n_sample: int, n_rows: int) -> None:
         )
 
 
-def check_groups(rows: SampledRows, sampled: SampledGroups, density: Density, *, device: Device) -> float:
+def check_groups(
+    rows: SampledRows,
+    sampled: SampledGroups,
+    density: Density,
+    centers: npt.NDArray[Any],
+    *,
+    device: Device,
+    executor: Mapper,
+) -> float:
     """How well groups hold where equal distances are taken in another order, and where the sample is half as large.
+
+    Parameters
+    ----------
+    rows : SampledRows
+    sampled : SampledGroups
+        Of these rows.
+    density : Density
+    centers : float array, shape (m, n_features)
+        Those that cells begin with.
+    device, executor
 
     Returns
     -------
@@ -71,7 +94,7 @@ def check_groups(rows: SampledRows, sampled: SampledGroups, density: Density, *,
         agreement = _check_ties(rows, sampled, density)
     if rows.thinning > 1:
         _check_choice(rows, sampled, density)
-        agreement = min(agreement, _check_halves(rows, sampled.found, density, device))
+        agreement = min(agreement, _check_halves(rows, sampled.found, density, centers, device, executor))
     return agreement
 
 
@@ -133,18 +156,35 @@ def _check_choice(rows: SampledRows, sampled: SampledGroups, density: Density) -
             )
 
 
-def _check_halves(rows: SampledRows, groups: DenseGroups, density: Density, device: Device) -> float:
-    """The lesser agreement of either half of the sample with all of it."""
-    agreements, drifts = [], []
+def _check_halves(
+    rows: SampledRows,
+    groups: DenseGroups,
+    density: Density,
+    centers: npt.NDArray[Any],
+    device: Device,
+    executor: Mapper,
+) -> float:
+    """The least agreement with all of the sample of either half, and of what its cells tell of the other half."""
+    agreements, unseen, drifts = [], [], []
     for number in range(2):
-        half, mine = rows.half(number), groups.labels[number::2]
-        labels = half.groups(density, device=device).found.labels
-        agreements.append(same_groups(labels, mine, half.weights))
-        drifts.append(abs(half.weights @ ((labels < 0).astype(float) - (mine < 0))) / half.weights.sum())
-    if min(agreements) < LEAST_OF_HALVES or max(drifts) > MOST_NOISE_DRIFT:
+        (half, own), (other, outside) = rows.half(number), rows.half(1 - number)
+        found = half.groups(density, device=device).found
+        cells = density_cells(half, found, centers, device=device, executor=executor)
+        told = cells.told(*nearest_cells(other.points, cells.centers, device))
+        agreements.append(same_groups(found.labels, groups.labels[own], half.weights))
+        unseen.append(same_groups(told, groups.labels[outside], other.weights))
+        drifts.append(_drift(found.labels, groups.labels[own], half.weights))
+        drifts.append(_drift(told, groups.labels[outside], other.weights))
+    if min(agreements) < LEAST_OF_HALVES or min(unseen) < LEAST_AGREEMENT or max(drifts) > MOST_NOISE_DRIFT:
         raise ClusteringError(
             f"dense groups are not clear enough to be found by one in {rows.thinning:,.1f} profiles: half of the "
-            f"sample finds others (agreement {min(agreements):.3f}, at least {LEAST_OF_HALVES} wanted; noise differs "
-            f"by {max(drifts):.1%}); raise min_cluster_size or min_samples, or use method kmeans"
+            f"sample finds others (agreement {min(agreements):.3f}, at least {LEAST_OF_HALVES} wanted; "
+            f"{min(unseen):.3f} for profiles outside it, at least {LEAST_AGREEMENT} wanted; noise differs by "
+            f"{max(drifts):.1%}); raise min_cluster_size or min_samples, or use method kmeans"
         )
-    return min(agreements)
+    return min(*agreements, *unseen)
+
+
+def _drift(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32], weights: Float64Array) -> float:
+    """By which share of the weight there is more noise in one than in the other."""
+    return float(abs(weights @ ((one < 0).astype(np.float64) - (other < 0))) / weights.sum())

@@ -72,7 +72,7 @@ def fit_micro_density(
         )
     sampled = rows.groups(density, device=device)
     groups = sampled.found
-    agreement = check_groups(rows, sampled, density, device=device)
+    agreement = check_groups(rows, sampled, density, micro.centers, device=device, executor=executor)
     if not len(groups.births):
         return _without_clusters(micro.centers[:1], agreement)
     cells = density_cells(rows, groups, micro.centers, device=device, executor=executor)

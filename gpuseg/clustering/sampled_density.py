@@ -25,7 +25,7 @@ ENOUGH_NEIGHBOURS = 16
 """Sampled rows that tell a density well: more are taken only where the mass asked for holds more."""
 
 _CHUNK_ROWS = 8_192
-_SPARE = 4
+_SPARE, _MANY = 4, 4
 _HAIR = 1e-9
 
 
@@ -47,10 +47,17 @@ class SampledRows:
     weights: Float64Array
     thinning: float
 
-    def half(self, number: int) -> "SampledRows":
-        """Every second point, from the first or the second on, standing for all rows."""
-        points, weights = np.ascontiguousarray(self.points[number::2]), self.weights[number::2]
-        return SampledRows(points, weights * (self.weights.sum() / weights.sum()), 2 * self.thinning)
+    def half(self, number: int) -> "tuple[SampledRows, npt.NDArray[np.int64]]":
+        """Every second point, from the first or the second on, standing for all rows, and its place among all points.
+
+        Points that stand for many sampled rows are in both halves, as these rows would be.
+        """
+        many = self.weights > _MANY * self.thinning
+        alternate = np.arange(len(self.points)) % 2 == number
+        chosen = np.flatnonzero(alternate | many)
+        weights = np.where(many, 0.5, 1.0)[chosen] * self.weights[chosen]
+        points = np.ascontiguousarray(self.points[chosen])
+        return SampledRows(points, weights * (self.weights.sum() / weights.sum()), 2 * self.thinning), chosen
 
     def groups(self, density: Density, *, device: Device) -> "SampledGroups":
         """The dense groups, births of clusters as distances between all rows."""

@@ -131,6 +131,29 @@ def test_rows_count_as_often_as_micro_clusters_say(engine):
     assert fit_micro_density(as_sampled, sample, n_rows=10_000, density=density, **where).n_clusters == 2
 
 
+def test_many_equal_rows_are_one_point_of_both_halves(engine):
+    rows = made("blobs in 3", 20_000)
+    rows[::3] = 4.5
+    density = density_for(20_000, min_cluster_size=400)
+    exact = fit_density(rows, device=CpuDevice(), density=density).labels
+    found = placed(engine, [rows], fitted(engine, rows, rows[1:8_001], 200, density))[1]
+    index, off = agrees(exact, found)
+    assert index >= 0.95
+    assert off <= 0.02
+
+
+def test_cells_do_not_cut_off_rows_that_were_not_sampled(engine):
+    rows = made("moons", 40_000)
+    density = density_for(40_000)
+    exact = fit_density(rows, device=CpuDevice(), density=density).labels
+    # Three sampled rows a micro-cluster tell nothing of how far it reaches.
+    fit = fitted(engine, rows, rows[:6_000], 2_000, density)
+    assert len(fit.centers) < 1_000
+    index, off = agrees(exact, placed(engine, [rows], fit)[1])
+    assert index >= 0.98
+    assert off <= 0.01
+
+
 # --- one result ---
 
 
