@@ -7,17 +7,18 @@ if TYPE_CHECKING:
     from gpuseg.clustering.segmenter import Segmenter
     from gpuseg.pipeline import run
     from gpuseg.segments.model import Model, load
-    from gpuseg.segments.run import Run
+    from gpuseg.segments.run import Run, open_run
 
 __version__ = "0.1.0"
 
-__all__ = ["Model", "Run", "Segmenter", "__version__", "load", "run"]
+__all__ = ["Model", "Run", "Segmenter", "__version__", "load", "open_run", "run"]
 
 _HOME = {
     "Model": "gpuseg.segments.model",
     "Run": "gpuseg.segments.run",
     "Segmenter": "gpuseg.clustering.segmenter",
     "load": "gpuseg.segments.model",
+    "open_run": "gpuseg.segments.run",
     "run": "gpuseg.pipeline",
 }
 

@@ -1,4 +1,4 @@
-"""Another granularity of a finished run, from the merge tree of its fit: a new version, without events or features."""
+"""Another granularity of a finished run, from the merge tree of its fit: a new version without a look at any event."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -85,9 +85,9 @@ def cut(
     model = Model.read(donor.path / "model")
     wanted = _number(model, segments, height)
     config = config.model_copy(update={"cluster": config.cluster.model_copy(update={"segments": wanted})})
-    records = {stage.name: donor.stage(stage.name) for stage in stages_of(config)}
+    records = donor.published_stages()
     if wanted == model.n_segments:
-        return Outcome(donor, tuple(record for record in records.values() if record is not None), (), "nothing")
+        return Outcome(donor, tuple(records.values()), (), "nothing")
     for folder in _READ[1:]:
         donor.verify(folder)
     with kept_memory(), open_engine(engine="cpu") as engine, _place(donor).locked():
@@ -169,7 +169,7 @@ class _Cut:
         """Take the lenses as they are, and count again who of a segment is where in them."""
         before = self.donor.stage(LENSES.name)
         assert before is not None
-        job.version.adopt_stage(before, self.donor, check=False)
+        job.version.adopt_stage(before, self.donor)
         count_lenses(job)
         return dict(before.facts)
 
@@ -243,19 +243,17 @@ def _clear(directory: RunDirectory) -> None:
     directory.discard(unfinished)
 
 
-def _run(one: _Cut, config: Config, engine: Engine, tried: Attempt, given: Mapping[str, StageRecord | None]) -> Outcome:
+def _run(one: _Cut, config: Config, engine: Engine, tried: Attempt, given: Mapping[str, StageRecord]) -> Outcome:
     """Take the stages before the fit as they are, and make the others."""
     plans, version = Plans((), 0, {}, 0), tried.version
-    known = {name: record.key for name in _KEPT if (record := given[name]) is not None}
+    known = {name: given[name].key for name in _KEPT}
     keys = stage_keys(config, plans, known)
     own: Mapping[str, Any] = {"fit": one.fit, "assign": one.assign, LENSES.name: one.lenses}
     records: list[StageRecord] = []
     samples: dict[str, Any] = {}
     for stage in stages_of(config):
-        before = given[stage.name]
-        if stage.name in _KEPT and before is not None:
-            # Their files are linked and not read; `gpuseg verify` compares them.
-            records.append(version.adopt_stage(before, one.donor, check=False))
+        if stage.name in _KEPT:
+            records.append(version.adopt_stage(given[stage.name], one.donor))
             tried.tracker.finish(stage.name, 0.0, reused=True)
             continue
         done = {record.stage: record.facts for record in records}

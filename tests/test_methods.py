@@ -57,6 +57,9 @@ def test_rules_make_segments_with_everything_that_others_have(run):
     assert content["choice"]["rules"]["rules"] == [BIG, LATE]
     assert all(card["summary"] and card["distinguishing"] for card in content["segments"])
     assert "Everyone else" in (made.path / "report.html").read_text()
+    assert [card["rule"] for card in content["segments"]] == [BIG["where"], LATE["where"], None]
+    assert "recency_days &gt; 120" in (made.path / "report.html").read_text()
+    assert "that of the first rule that matches" in (made.path / "MODEL_CARD.md").read_text()
     assert made.explanations["surrogate"]["fidelity"] > 0.5
 
 

@@ -229,7 +229,8 @@ def _condensed(merges, heights, sizes, least):  # type: ignore[no-untyped-def]
     n = len(merges) + 1
     cluster, density = np.full(2 * n - 1, -1), np.zeros(2 * n - 1)
     alive = np.zeros(2 * n - 1, np.bool_)
-    parents, births = np.full(n + 1, -1), np.zeros(n + 1)
+    # Heavy points may each be a cluster, so there may be as many as groups.
+    parents, births = np.full(2 * n - 1, -1), np.zeros(2 * n - 1)
     cluster[2 * n - 2], alive[2 * n - 2], n_clusters = 0, True, 1
     for node in range(2 * n - 2, n - 1, -1):
         one, other = merges[node - n, 0], merges[node - n, 1]

@@ -64,6 +64,15 @@ class MergeTree:
         found: npt.NDArray[np.int32] = places[labels]
         return found
 
+    def heights_of(self, n_groups: int) -> tuple[float, float]:
+        """The least height that leaves so many groups, and the one from which there are fewer, infinite for one group.
+
+        Where merges have equal heights the two are equal, and no height leaves so many.
+        """
+        merged = self.n_points - n_groups
+        low = float(self.heights[merged - 1]) if merged else 0.0
+        return low, float(self.heights[merged]) if merged < len(self.heights) else float("inf")
+
     def groups_below(self, height: float) -> int:
         """Number of groups that merges of at most this height leave."""
         return self.n_points - int(np.searchsorted(self.heights, height, side="right"))

@@ -121,6 +121,7 @@ def cards(views: Sequence[SegmentView], segments: Mapping[str, Any], people: Peo
             "profile_width": _width(view.profile_share),
             "value_width": _width(view.value_share),
             "headline": str(view.content.get("headline") or view.content.get("summary") or ""),
+            "rule": view.content.get("rule"),
             "told": _told(view.content),
             "apart": [
                 _apart(item, by_name, limit=limit)

@@ -52,6 +52,10 @@ def describe_segments(
     cards = segment_cards(model, totals)
     for card, name, facts in zip(cards, model.names, facts_of(cards, totals.means()), strict=True):
         card |= {"name": name} | story(card, features, facts)
+    if model.method == "rules":
+        rules = [rule["where"] for rule in model.choice["rules"]["rules"]]
+        for card in cards:
+            card["rule"] = rules[card["segment_id"]] if card["segment_id"] < len(rules) else None
     value = totals.sums.get(VALUE_FEATURE)
     value_total = fsum(value) if value is not None else None
     return {

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from gpuseg.clustering.hierarchy import Hierarchy
 from gpuseg.clustering.neighbourhood import Neighbourhood
@@ -26,7 +27,7 @@ from gpuseg.workspace.run_directory import open_version
 FORMAT = 1
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Model:
     """What is needed to put a profile's features into a segment.
 
@@ -68,6 +69,9 @@ class Model:
     seed: int
     placer: Placer
     names: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        return f"Model(method={self.method!r}, n_segments={self.n_segments}, names={list(self.names)!r})"
 
     @property
     def published(self) -> tuple[Mapping[str, Any], ...]:
@@ -204,6 +208,8 @@ class Model:
             raise SchemaError(f"features: {len(missing)} columns are missing, first {missing[0]!r}")
         for name in needed:
             kind = table.schema.field(name).type
+            if pa.types.is_floating(kind) and pc.any(pc.is_inf(table[name])).as_py():
+                raise SchemaError(f"features: column {name!r} holds infinite values")
             if pa.types.is_null(kind):
                 place = table.column_names.index(name)
                 table = table.set_column(place, name, table[name].cast(pa.float64()))

@@ -21,7 +21,10 @@ def card_text(card: Mapping[str, Any], value_feature: str | None) -> str:
         The feature of which "Worth" tells; it is not told again.
     """
     title = f"{card['segment_id']}  {card['name']}"
-    lines = [title, "-" * len(title), fill(card["headline"], _WIDTH)]
+    lines = [title, "-" * len(title)]
+    if "rule" in card:
+        lines.append(fill(f"Rule: {card['rule'] or 'matches no rule'}", _WIDTH))
+    lines.append(fill(card["headline"], _WIDTH))
     for label, key in (("Who they are", "who"), ("What they do", "does"), ("Worth", "worth")):
         if card.get(key):
             lines += [f"{label}:", _indented(card[key])]

@@ -112,7 +112,10 @@ class RunDirectory:
         versions = self.versions()
         number = int(versions[-1].name[1:]) + 1 if versions else 1
         version = Version(self.root / f"v{number:04d}")
-        version.path.mkdir()
+        try:
+            version.path.mkdir()
+        except FileExistsError:
+            raise WorkspaceError(f"{version.path}: is in the way of the next version; move it away") from None
         sync_folder(self.root)
         return version
 

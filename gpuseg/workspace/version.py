@@ -147,23 +147,15 @@ class Version:
         write_json(self.path / _RECORDS / f"{name}.json", asdict(record))
         return record
 
-    def adopt_stage(self, record: StageRecord, donor: "Version", *, check: bool = True) -> StageRecord:
+    def adopt_stage(self, record: StageRecord, donor: "Version") -> StageRecord:
         """Take over a committed stage of another version without copying its bytes.
-
-        Parameters
-        ----------
-        record : StageRecord
-        donor : Version
-        check : bool, default True
-            Whether to compare every file with what was committed. Without that, `verify` tells of a damaged one later.
 
         Raises
         ------
         IntegrityError
             If a file of it is not the one that was committed.
         """
-        if check:
-            donor.check(record.files)
+        donor.check(record.files)
         for file in record.files:
             target = self.path / file.path
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -192,6 +184,27 @@ class Version:
                 shutil.rmtree(path)
             else:
                 path.unlink(missing_ok=True)
+
+    def published_stages(self) -> dict[str, StageRecord]:
+        """The records of all stages that the manifest of a finished version tells of, in order.
+
+        Raises
+        ------
+        IntegrityError
+            If one is missing, or is not the one of the manifest.
+        """
+        content, found = self.manifest(), {}
+        files = {file["path"]: file for file in content["files"]}
+        for name, told in content["stages"].items():
+            record = self.stage(name)
+            if record is None or record.key != told["key"]:
+                raise IntegrityError(
+                    f"{self.path / _RECORDS / f'{name}.json'}: is missing or not the one that was committed"
+                )
+            if any(files.get(file.path) != asdict(file) for file in record.files):
+                raise IntegrityError(f"{self.path / _RECORDS / name}.json: differs from the manifest; {_REPAIR}")
+            found[name] = record
+        return found
 
     def manifest(self) -> dict[str, Any]:
         """The manifest, checked against its own digest.

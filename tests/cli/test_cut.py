@@ -131,15 +131,47 @@ def test_an_older_version_can_be_cut(out, gpuseg):
     assert (manifest["cut_of"], manifest["config"]["cluster"]["segments"]) == ("v0001", 3)
 
 
-def test_sources_and_features_are_not_needed(folder, out, gpuseg, tmp_path):
-    """It reads no event and no feature: another copy of the run, far from its data."""
-    for path in (out / "v0001" / "features").glob("*.parquet"):
-        path.write_bytes(b"")
+def test_sources_are_not_needed(out, gpuseg, tmp_path):
+    """Another copy of the run, far from its data."""
     moved = tmp_path / "elsewhere"
     out.rename(moved)
     assert gpuseg("cut", moved, "--segments", 6).code == 0
     assert open_run(moved).segments["n_segments"] == 6
-    assert gpuseg("verify", moved).code == 5
+    assert gpuseg("verify", moved).code == 0
+
+
+@pytest.mark.parametrize("name", ["features/*.parquet", "state/profiles/*.parquet", "quality.json", ".stages/fit.json"])
+@pytest.mark.parametrize("damage", ["gone", "shorter", "other"])
+def test_what_is_taken_over_must_be_whole(out, gpuseg, name, damage):
+    path = next((out / "v0001").glob(name))
+    content = path.read_bytes()
+    path.unlink()
+    if damage == "shorter":
+        path.write_bytes(content[:-7])
+    if damage == "other":
+        path.write_bytes(content[:-40] + bytes([content[-40] ^ 1]) + content[-39:])
+    told = gpuseg("cut", out, "--segments", 3)
+    assert (told.code, len(told.lines)) == (5, 1)
+    assert (out / "CURRENT").read_text() == "v0001\n"
+    assert not (out / "v0002").exists()
+
+
+def test_a_file_in_the_way_of_the_version_is_told(out, gpuseg):
+    (out / "v0002").touch()
+    told = gpuseg("cut", out, "--segments", 3)
+    assert (told.code, "v0002: is in the way of the next version" in told.err) == (4, True)
+
+
+def test_the_heights_of_segments_are_told(out, gpuseg):
+    for k in (4, 9):
+        version = cut(out, segments=k).version.path
+        choice = json.loads((version / "segments.json").read_text())["choice"]
+        low, high = choice["height_from"], choice["height_below"]
+        assert low < high
+        card = (version / "MODEL_CARD.md").read_text()
+        assert f"from {low:.6g} to below {high:.6g}" in card
+        cut(out, segments=2)
+        assert cut(out, height=(low + high) / 2).run.segments["n_segments"] == k
 
 
 @pytest.mark.parametrize(

@@ -90,3 +90,14 @@ def test_one_point_is_noise():
     found = dense_groups(np.ones((1, 2)), np.ones(1), np.zeros(1), min_cluster_size=2, selection="eom")
     assert found.labels.tolist() == [-1]
     assert found.strengths.tolist() == [0.0]
+
+
+@pytest.mark.parametrize(("values", "n", "d"), [(20, 1_000, 1), (4, 2_000, 1), (2, 3_000, 2), (2, 900, 3)])
+def test_every_heavy_point_may_be_a_cluster(values, n, d):
+    """As many clusters as there can be: more than points."""
+    rows = np.random.default_rng(n).integers(0, values, (n, d)).astype(float)
+    points, counts = np.unique(rows, axis=0, return_counts=True)
+    found = hierarchy_of(points, counts.astype(float), np.zeros(len(points)), least=25.0)
+    assert len(found.parents) > len(points)
+    groups = found.groups("leaf")
+    assert sorted(groups.labels.tolist()) == list(range(len(points)))

@@ -216,3 +216,16 @@ def test_predict_fills_what_is_unknown(planted):
     assert found["confidence"].between(0, 1).all()
     fill = next(c.fill for c in planted.model.transform.columns if c.feature == "gap_days_mean")
     pd.testing.assert_frame_equal(found, planted.model.predict(features.assign(gap_days_mean=fill)), check_exact=True)
+
+
+def test_a_model_is_told_in_one_line(planted):
+    told = repr(planted.model)
+    assert told.startswith("Model(method='kmeans', n_segments=")
+    assert "\n" not in told
+
+
+def test_infinite_features_are_refused(planted):
+    features = planted.features()
+    features["amount_sum"] = np.inf
+    with pytest.raises(SchemaError, match="column 'amount_sum' holds infinite values"):
+        planted.model.predict(features, engine="cpu")

@@ -69,9 +69,10 @@ def density_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger,
     n, k = rows.n_profiles, len(found.counts)
     if k < 2:
         lower = "them" if density.min_cluster_size > 2 else "min_samples"
+        advice = f"lower {lower}, or use" if density.min_cluster_size > 2 or density.min_samples > 1 else "use"
         raise ClusteringError(
             f"hdbscan found {'one dense group' if k else 'no dense groups'} among {n:,} profiles with "
-            f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; lower {lower}, or use "
+            f"min_cluster_size {density.min_cluster_size} and min_samples {density.min_samples}; {advice} "
             "cluster.method kmeans"
         )
     choice = {

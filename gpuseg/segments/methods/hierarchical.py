@@ -44,7 +44,12 @@ def hierarchical_clusters(config: Config, engine: Engine, rows: Rows, ledger: Le
 def cut_clusters(hierarchy: Hierarchy, choice: Choice) -> Clusters:
     """The segments of one granularity."""
     cut = hierarchy.cut(choice.segments)
-    told = choice.as_dict() | {"micro_clusters": hierarchy.tree.n_points}
+    low, high = hierarchy.tree.heights_of(choice.segments)
+    told = choice.as_dict() | {
+        "micro_clusters": hierarchy.tree.n_points,
+        "height_from": nine_digits(low),
+        "height_below": nine_digits(high),
+    }
     centers = cut.means.astype(np.float32)
     placer = ThroughMicroClusters(hierarchy, cut.groups, cut.means)
     return Clusters(centers, cut.counts, cut.means, nine_digits(cut.inertia), 0, told, placer)

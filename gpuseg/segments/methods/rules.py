@@ -55,8 +55,8 @@ def rule_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, pr
     means = total.sums[kept] / counts[:, None]
     inertia = nine_digits(max(float((total.squares[kept] - counts * (means**2).sum(axis=1)).sum()), 0.0))
     n = len(counts)
-    what = f"the rules {section.rules}" if isinstance(section.rules, str) else "as many rules as match a profile"
-    rest = "" if settled.unmatched is None else ", and whoever matches none"
+    what = f"the rules {section.rules}" if isinstance(section.rules, str) else "your rules"
+    rest = "" if settled.unmatched is None else ", with one of the profiles that match no rule"
     asked = section.rules if isinstance(section.rules, str) else len(section.rules)
     told = Choice(n, asked, f"{what} make {n} segments{rest}").as_dict() | {"rules": settled.as_dict()}
     centers = means.astype(np.float32)
