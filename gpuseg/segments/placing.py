@@ -9,6 +9,9 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
+from gpuseg.clustering.nearest import row_distances
+from gpuseg.vocabulary import NO_SEGMENT
+
 if TYPE_CHECKING:
     from gpuseg.engine.base import Device
     from gpuseg.matrix.transform import MatrixTransform
@@ -69,6 +72,35 @@ class Profiles:
         """Matrix rows in host memory, with the host's bits whatever the device."""
         rows: npt.NDArray[np.float32] = self.transform.apply(self.features) if self.given is None else self.given
         return rows
+
+
+def placed_by_means(
+    rows: npt.NDArray[Any], labels: npt.NDArray[np.int32], confidence: npt.NDArray[np.float64], means: npt.NDArray[Any]
+) -> Placement:
+    """A placement whose distances are those of rows in host memory to the means of their segments."""
+    distance = np.full(len(rows), np.nan)
+    inside = labels != NO_SEGMENT
+    distance[inside] = row_distances(rows[inside], means[labels[inside]])
+    return Placement(labels, distance, confidence)
+
+
+class WithoutNoise:
+    """What a placer tells that puts every fitted profile into a segment, and keeps nothing besides the centers."""
+
+    def save(self, folder: Path) -> None:
+        """Nothing."""
+
+    def noise(self) -> None:
+        """None."""
+
+    def typical_distance(self, segment: int) -> float:
+        """Zero: without noise nobody asks."""
+        return 0.0
+
+    @property
+    def n_micro(self) -> int | None:
+        """None."""
+        return None
 
 
 class Placer(Protocol):

@@ -13,13 +13,11 @@ from gpuseg.clustering.density import Density
 from gpuseg.clustering.density_places import MicroDensity, Placed, place_all
 from gpuseg.clustering.micro import micro_clusters, n_micro_of
 from gpuseg.clustering.micro_density import fit_micro_density
-from gpuseg.clustering.nearest import row_distances
 from gpuseg.engine import Engine
 from gpuseg.progress import Meter
 from gpuseg.segments.arrays import read_array, write_array
 from gpuseg.segments.methods.base import Rows, Telling, nine_digits
-from gpuseg.segments.placing import Placement, Profiles
-from gpuseg.vocabulary import NO_SEGMENT
+from gpuseg.segments.placing import Placement, Profiles, placed_by_means
 
 _ARRAYS = ("centers", "labels", "reaches", "strengths", "births")
 
@@ -51,11 +49,7 @@ class ThroughCells:
         """See `Placer`."""
         device = profiles.device
         labels, strengths = self.density.place(profiles.rows, device=device)
-        rows = device.to_host(profiles.rows)
-        distance = np.full(len(rows), np.nan)
-        inside = labels != NO_SEGMENT
-        distance[inside] = row_distances(rows[inside], self.centers[labels[inside]])
-        return Placement(labels, distance, strengths)
+        return placed_by_means(device.to_host(profiles.rows), labels, strengths, self.centers)
 
     def save(self, folder: Path) -> None:
         """Write the cells, `cells_centers.npy` and so on."""

@@ -22,8 +22,7 @@ from gpuseg.progress import Meter
 from gpuseg.segments.arrays import read_array, write_array
 from gpuseg.segments.methods.base import Clusters, Method, Rows, nine_digits
 from gpuseg.segments.methods.dense_cells import ThroughCells, placed_through_cells
-from gpuseg.segments.placing import Placement, Placer, Profiles
-from gpuseg.vocabulary import NO_SEGMENT
+from gpuseg.segments.placing import Placement, Placer, Profiles, placed_by_means
 from gpuseg.workspace.ledger import Ledger
 
 _MUCH_NOISE, _MOST_IN_ONE = 0.5, 0.8
@@ -140,10 +139,7 @@ class BesideNeighbours:
         """See `Placer`; the fitted rows are found by their bytes, which are the host's."""
         rows = profiles.host_rows
         labels, strengths = self.neighbourhood.place(rows, device=profiles.device)
-        distance = np.full(len(rows), np.nan)
-        inside = labels != NO_SEGMENT
-        distance[inside] = row_distances(rows[inside], self.centers[labels[inside]])
-        return Placement(labels, distance, strengths)
+        return placed_by_means(rows, labels, strengths, self.centers)
 
     def save(self, folder: Path) -> None:
         """Write the arrays of the neighbourhood, `neighbourhood_rows.npy` and so on."""

@@ -20,7 +20,7 @@ from gpuseg.progress import Meter
 from gpuseg.segments.arrays import read_array, write_array
 from gpuseg.segments.methods.base import Clusters, Method, Rows, nine_digits
 from gpuseg.segments.methods.granularity import choose_granularity, hierarchy_of
-from gpuseg.segments.placing import Placement, Profiles
+from gpuseg.segments.placing import Placement, Profiles, WithoutNoise
 from gpuseg.workspace.ledger import Ledger
 
 _MICRO, _TREE = ("centers", "counts", "sums", "spread"), ("merges", "heights")
@@ -56,7 +56,7 @@ def cut_clusters(hierarchy: Hierarchy, choice: Choice) -> Clusters:
 
 
 @dataclass(frozen=True, eq=False)
-class ThroughMicroClusters:
+class ThroughMicroClusters(WithoutNoise):
     """Puts a profile into the segment of the nearest micro-cluster; distance and confidence are the micro-cluster's.
 
     Parameters
@@ -103,13 +103,6 @@ class ThroughMicroClusters:
             write_array(folder / f"micro_{name}.npy", getattr(self.hierarchy.micro, name))
         for name in _TREE:
             write_array(folder / f"tree_{name}.npy", getattr(self.hierarchy.tree, name))
-
-    def noise(self) -> None:
-        """None: every profile is in a segment."""
-
-    def typical_distance(self, segment: int) -> float:
-        """Zero: without noise nobody asks."""
-        return 0.0
 
     @property
     def n_micro(self) -> int:

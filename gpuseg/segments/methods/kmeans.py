@@ -19,7 +19,7 @@ from gpuseg.errors import ClusteringError, ConfigError
 from gpuseg.progress import Meter, way_behind
 from gpuseg.segments.methods.base import Clusters, Method, Rows, Telling, nine_digits
 from gpuseg.segments.methods.granularity import asked_for, choose_granularity, hierarchy_of
-from gpuseg.segments.placing import Placement, Profiles
+from gpuseg.segments.placing import Placement, Profiles, WithoutNoise
 from gpuseg.workspace.ledger import Entry, Ledger
 
 _PROGRESS = "kmeans"
@@ -77,7 +77,7 @@ def kmeans_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, 
 
 
 @dataclass(frozen=True, eq=False)
-class NearestCenter:
+class NearestCenter(WithoutNoise):
     """Puts a profile into the segment of the nearest center.
 
     Parameters
@@ -97,20 +97,6 @@ class NearestCenter:
             confidence = np.where(second > 0, 1.0 - distance / np.sqrt(second), 0.0)
         labels = device.to_host(found.labels).astype(np.int32)
         return Placement(labels, distance, np.where(np.isinf(second), 1.0, confidence))
-
-    def save(self, folder: Path) -> None:
-        """Nothing: centers are the model's."""
-
-    def noise(self) -> None:
-        """None."""
-
-    def typical_distance(self, segment: int) -> float:
-        """Zero: without noise nobody asks."""
-        return 0.0
-
-    @property
-    def n_micro(self) -> None:
-        """None."""
 
 
 def _read(_folder: Path, _content: Mapping[str, Any], centers: npt.NDArray[np.float32]) -> NearestCenter:

@@ -10,7 +10,6 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from gpuseg.clustering.decision import Choice
-from gpuseg.clustering.nearest import row_distances
 from gpuseg.clustering.rule_presets import check_preset, rules_of
 from gpuseg.clustering.rules import RuleSet, Tally
 from gpuseg.config import Config
@@ -20,7 +19,7 @@ from gpuseg.matrix.transform import feature_values
 from gpuseg.progress import Meter
 from gpuseg.segments.blocks import MatrixBlock
 from gpuseg.segments.methods.base import Clusters, Method, Rows, nine_digits
-from gpuseg.segments.placing import Placement, Profiles
+from gpuseg.segments.placing import Placement, Profiles, WithoutNoise, placed_by_means
 from gpuseg.vocabulary import NO_SEGMENT
 from gpuseg.workspace.files import read_table
 from gpuseg.workspace.ledger import Ledger
@@ -65,7 +64,7 @@ def rule_clusters(config: Config, engine: Engine, rows: Rows, ledger: Ledger, pr
 
 
 @dataclass(frozen=True, eq=False)
-class ByRules:
+class ByRules(WithoutNoise):
     """Puts a profile into the segment of the first rule that it matches.
 
     Parameters
@@ -86,25 +85,8 @@ class ByRules:
     def place(self, profiles: Profiles) -> Placement:
         """See `Placer`; a rule is certain, so the confidence is 1, and noise is who matches none where all did."""
         labels = self.rules.place(_columns(profiles.features, self.rules.features))
-        rows = profiles.device.to_host(profiles.rows)
-        distance = np.full(len(labels), np.nan)
-        inside = labels != NO_SEGMENT
-        distance[inside] = row_distances(rows[inside], self.centers[labels[inside]])
-        return Placement(labels, distance, np.where(inside, 1.0, 0.0))
-
-    def save(self, folder: Path) -> None:
-        """Nothing: rules are in the model's `choice`."""
-
-    def noise(self) -> None:
-        """None: of the fit, who matches no rule has a segment too."""
-
-    def typical_distance(self, segment: int) -> float:
-        """Zero: without noise nobody asks."""
-        return 0.0
-
-    @property
-    def n_micro(self) -> None:
-        """None."""
+        confidence = np.where(labels != NO_SEGMENT, 1.0, 0.0)
+        return placed_by_means(profiles.device.to_host(profiles.rows), labels, confidence, self.centers)
 
 
 def _read(_folder: Path, content: Mapping[str, Any], centers: npt.NDArray[np.float32]) -> ByRules:
