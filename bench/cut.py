@@ -78,8 +78,8 @@ class Cuts(Runs):
             self._data(*sizes)
             for run in runs:
                 self._fitted("tiny", 5, run)
+            shutil.rmtree(self.scratch / "data")
         self._cut("tiny", 3)
-        shutil.rmtree(self.scratch / "data")
 
     def _data(self, n_profiles: int, n_events: int) -> None:
         say(f"making {n_events:,} purchases of {n_profiles:,} profiles")

@@ -17,6 +17,8 @@ ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(package.__file__).parents[1])
 INTERRUPT = """\
 import os, signal, sys
 from importlib import import_module
+# Whoever starts the tests may have interrupts ignored, as shells do for what runs in the background.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 number, place, nth, *words = sys.argv[1:]
 module, _, name = place.partition(":")
 owner = import_module(module)
@@ -114,9 +116,10 @@ def test_output_is_utf8_whatever_the_locale(copied, gpuseg):
 
 # A signal arrives while a destructor runs, whose errors the interpreter only tells.
 DROPPED = """\
-import os, sys
+import os, signal, sys
 from gpuseg.cli import main
 from gpuseg import pipeline
+signal.signal(signal.SIGINT, signal.default_int_handler)
 class Dying:
     def __del__(self):
         os.kill(os.getpid(), int(sys.argv[1]))

@@ -225,6 +225,7 @@ def _kernels(libraries: Libraries) -> None:
         found = device.assign_accumulate(device.asarray(rows), rows[:4], want_labels=True)
         device.to_host(found.labels)
         device.assign_accumulate(device.asarray(rows[:0]), rows[:4], want_labels=True)
+        device.assign_accumulate(device.asarray(rows), rows[:4], weights=np.arange(200))
     device.hash_ids(np.arange(5), 3)
     device.hash_ids(pa.array([1, 2]), 0)
     device.hash_ids(pa.array(["a"]), 0)
