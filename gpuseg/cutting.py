@@ -33,7 +33,7 @@ from gpuseg.workspace.run_directory import RunDirectory, open_version
 from gpuseg.workspace.version import StageRecord, Version
 
 _KEPT = ("validate", "features")
-_READ = ("model/", "totals/", "assignments/", "lenses/")
+_READ = ("totals/", "assignments/")
 _MARK = "cut/of.json"
 
 
@@ -88,7 +88,7 @@ def cut(
     records = donor.published_stages()
     if wanted == model.n_segments:
         return Outcome(donor, tuple(records.values()), (), "nothing")
-    for folder in _READ[1:]:
+    for folder in _READ:
         donor.verify(folder)
     with kept_memory(), open_engine(engine="cpu") as engine, _place(donor).locked():
         directory = _place(donor)
