@@ -69,6 +69,7 @@ LEVELS = [
     [
         "pipeline",
         "cutting",
+        "versions",
         "attempt",
         "outcome",
         "stages",

@@ -97,3 +97,26 @@ def verify(run: RunPath) -> None:
         f"{version.name}: {n_files} files are as they were committed",
         {"ok": True, "version": version.name, "n_files": n_files},
     )
+
+
+def history(run: RunPath) -> None:
+    """List the versions of a run; an asterisk marks the current one."""
+    from gpuseg.versions import history as versions_of
+    from gpuseg.versions import history_text
+
+    told = versions_of(run)
+    console.show(history_text(told), {"ok": True, "versions": [each.as_dict() for each in told]})
+
+
+def rollback(
+    run: RunPath,
+    to: Annotated[str | None, typer.Option("--to", help="Name of the version.", metavar="VERSION")] = None,
+) -> None:
+    """Make an earlier version the current one, by default the one before it; every version stays."""
+    from gpuseg.versions import roll_back
+
+    version = roll_back(run, to)
+    console.show(
+        f"{version.name} is current; its files are as they were committed",
+        {"ok": True, "version": version.name, "path": str(version.path)},
+    )

@@ -67,6 +67,11 @@ class RunDirectory:
         finally:
             os.close(handle)
 
+    @staticmethod
+    def is_version(name: str) -> bool:
+        """Whether a folder of this name is a version's."""
+        return _VERSION.match(name) is not None
+
     def versions(self) -> list[Version]:
         """Every version's folder, oldest first, finished or not."""
         if not self.root.is_dir():
@@ -138,8 +143,12 @@ class RunDirectory:
         shutil.rmtree(version.scratch, ignore_errors=True)
         write_json(version.scratch / _PUBLISH, {})
         write_json(version.path / "manifest.json", content | {"sha256": content_digest(content)})
-        write_text(self.root / "CURRENT", version.name + "\n")
+        self.point_to(version)
         shutil.rmtree(version.scratch, ignore_errors=True)
+
+    def point_to(self, version: Version) -> None:
+        """Make a finished version the current one."""
+        write_text(self.root / "CURRENT", version.name + "\n")
 
     def discard(self, version: Version) -> None:
         """Remove an unfinished version."""

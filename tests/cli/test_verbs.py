@@ -42,12 +42,15 @@ def every_verb(shop, folder):
         "explain --profile": ["explain", shop.out, "--profile", f"{TEXT_ID}-003"],
         "verify": ["verify", shop.out],
         "verify a version": ["verify", shop.current],
+        "history": ["history", shop.out],
+        "rollback": ["rollback", shop.out, "--to", shop.current.name],
     }
 
 
 VERBS = ["init", "config schema", "doctor", "synth", "run", "run --resume", "run --dry-run", "validate", "features"]
 VERBS += ["fit", "assign", "report", "describe", "describe --segment", "describe a version"]
 VERBS += ["explain", "explain --profile", "verify", "verify a version"]
+VERBS += ["history", "rollback"]
 
 
 @pytest.mark.parametrize("verb", VERBS)
