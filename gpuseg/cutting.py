@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from gpuseg.outcome import Outcome
 from gpuseg.pipeline import execute_stage
 from gpuseg.progress import Progress, counted
 from gpuseg.provenance import provenance
-from gpuseg.segments.assign import assignments
+from gpuseg.segments.assign import assignments, write_assignments
 from gpuseg.segments.fit import named
 from gpuseg.segments.methods.granularity import asked_for
 from gpuseg.segments.methods.hierarchical import ThroughMicroClusters, cut_clusters
@@ -27,13 +28,13 @@ from gpuseg.segments.totals import segment_ids
 from gpuseg.sources.plan import Plans
 from gpuseg.stage_table import LENSES, stage_keys, stages_of
 from gpuseg.stages import Facts, Job, described_segments
-from gpuseg.workspace.files import read_table, write_json, write_table
+from gpuseg.workspace.files import read_table, write_json
 from gpuseg.workspace.ledger import Ledger
 from gpuseg.workspace.run_directory import RunDirectory, open_version
 from gpuseg.workspace.version import StageRecord, Version
 
 _KEPT = ("validate", "features")
-_READ = ("totals/", "assignments/")
+_READ = ("totals/", "assignments/", "quality.json")
 _MARK = "cut/of.json"
 
 
@@ -130,6 +131,11 @@ class _Cut:
     model: Model
     n_segments: int
 
+    @cached_property
+    def collected(self) -> Collected:
+        """What the donor has added up."""
+        return Collected.read(self.donor.path / "totals")
+
     def fit(self, job: Job) -> Facts:
         """Cut the tree, and name the segments by the same sampled profiles as before."""
         hierarchy = self.model.hierarchy
@@ -145,7 +151,7 @@ class _Cut:
             placer=found.placer,
             names=(),
         )
-        sample = Collected.read(self.donor.path / "totals").sample
+        sample = self.collected.sample
         labels = segment_ids(model, sample)
         model = named(model, sample.drop_columns([MICRO_CLUSTER]), labels)
         model.save(job.folder / "model")
@@ -161,9 +167,8 @@ class _Cut:
         mapped = job.engine.executor.map(_Mapped(model, self.donor.path, job.folder), buckets)
         for _ in counted(job.progress, "assign", mapped, [False] * len(buckets), rows=int):
             pass
-        collected = Collected.read(self.donor.path / "totals")
-        collected.save(job.folder / "totals")
-        return described_segments(job, model, collected)
+        job.version.adopt_files("totals/", self.donor)
+        return described_segments(job, model, self.collected)
 
     def lenses(self, job: Job) -> Facts:
         """Take the lenses as they are, and count again who of a segment is where in them."""
@@ -189,7 +194,7 @@ class _Mapped:
         assert isinstance(placer, ThroughMicroClusters)
         placed = placer.of_micro_clusters(as_numpy(with_data[MICRO_CLUSTER]))
         found = assignments(table["profile_id"], with_data["profile_id"], placed, self.model.names)
-        write_table(self.folder / "assignments" / bucket, found)
+        write_assignments(self.folder / "assignments" / bucket, found)
         return int(with_data.num_rows)
 
 
@@ -253,7 +258,7 @@ def _run(one: _Cut, config: Config, engine: Engine, tried: Attempt, given: Mappi
     samples: dict[str, Any] = {}
     for stage in stages_of(config):
         if stage.name in _KEPT:
-            records.append(version.adopt_stage(given[stage.name], one.donor))
+            records.append(version.adopt_stage(given[stage.name], one.donor, unread=True))
             tried.tracker.finish(stage.name, 0.0, reused=True)
             continue
         done = {record.stage: record.facts for record in records}

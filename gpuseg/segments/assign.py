@@ -125,7 +125,7 @@ class _Assigner:
         table = read_table(path) if path.exists() else _no_features(everyone, self.model.features)
         block = self.blocks.get(bucket)
         placed = self.model.place(table, self.device, None if block is None else block.take())
-        write_table(self.folder / bucket, assignments(everyone, table["profile_id"], placed, self.model.names))
+        write_assignments(self.folder / bucket, assignments(everyone, table["profile_id"], placed, self.model.names))
         # Of micro-clusters any granularity can be made again, so they are what is added up.
         fine, n_fine = placed.micro_cluster, self.model.placer.n_micro
         if fine is None or n_fine is None:
@@ -189,3 +189,9 @@ def assignments(
         micro[places] = placed.micro_cluster
         columns[MICRO_CLUSTER] = as_arrow(micro, no_data)
     return pa.table(columns)
+
+
+def write_assignments(path: Path, table: pa.Table) -> None:
+    """Write the assignments of a bucket; where they are micro-clusters', these alone decide about the figures."""
+    through = MICRO_CLUSTER in table.column_names
+    write_table(path, table, repeating=("distance", "confidence") if through else ())

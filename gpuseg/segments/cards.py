@@ -49,7 +49,7 @@ def describe_segments(
         totals = totals.without_noise()
     n_counted = int(totals.counts.sum())
     features = [_feature(item, model, totals) for item in model.published]
-    cards = segment_cards(model, totals)
+    cards = _segment_cards(model, totals, features, medians=True)
     for card, name, facts in zip(cards, model.names, facts_of(cards, totals.means()), strict=True):
         card |= {"name": name} | story(card, features, facts)
     if model.method == "rules":
@@ -89,9 +89,14 @@ def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list
     medians : bool, default True
         Whether to take all medians, the dearest of all figures; without, only those that decide about names are taken.
     """
+    return _segment_cards(model, totals, [_feature(item, model, totals) for item in model.published], medians=medians)
+
+
+def _segment_cards(
+    model: Model, totals: Totals, features: Sequence[Mapping[str, Any]], *, medians: bool
+) -> list[dict[str, Any]]:
     effects = _effects(model, with_noise=bool(totals.counts[-1]))
     alike = _alike(model, totals.sample) if medians else None
-    features = [_feature(item, model, totals) for item in model.published]
     cards = [_card(segment, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
     for card in cards:
         found = distinguishing(card["features"], features, n_profiles=card["n_profiles"], alike=alike)

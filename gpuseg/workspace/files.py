@@ -4,7 +4,8 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -96,7 +97,9 @@ def read_json(path: Path) -> Any:
         raise IntegrityError(f"{path}: cannot be read as JSON ({type(error).__name__})") from None
 
 
-def write_table(path: Path, table: pa.Table, *, nullable: Collection[str] | None = None) -> None:
+def write_table(
+    path: Path, table: pa.Table, *, nullable: Collection[str] | None = None, repeating: Collection[str] = ()
+) -> None:
     """Write a Parquet file atomically, with page checksums.
 
     Equal tables give equal bytes: no clock, path or host is written.
@@ -108,6 +111,8 @@ def write_table(path: Path, table: pa.Table, *, nullable: Collection[str] | None
     nullable : collection of str, optional
         The only columns that may hold nulls, here or in files beside this one; by default all but `profile_id`. The
         others are written as required, which spares a level for every value.
+    repeating : collection of str, optional
+        Columns of floats whose values come again and again.
     """
     required = ["profile_id"] if nullable is None else [name for name in table.column_names if name not in nullable]
     table = table.cast(pa.schema([field.with_nullable(field.name not in required) for field in table.schema]))
@@ -120,7 +125,7 @@ def write_table(path: Path, table: pa.Table, *, nullable: Collection[str] | None
             encodings[field.name] = "DELTA_BINARY_PACKED"
         elif field.name == "profile_id":
             encodings[field.name] = "DELTA_BYTE_ARRAY"
-        elif not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
+        elif field.name in repeating or not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
             dictionary.append(field.name)
     with replacing(path) as temporary:
         pq.write_table(
@@ -157,8 +162,22 @@ def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:
         raise IntegrityError(f"{path}: the file is damaged ({type(error).__name__})") from None
 
 
-def sha256(path: Path) -> str:
-    """Hex SHA-256 of a file's bytes."""
+def digests(paths: Sequence[Path]) -> Generator[str, None, None]:
+    """Hex SHA-256 of the bytes of each file, in order, several files at a time.
+
+    Raises
+    ------
+    OSError
+        If one cannot be read, once its turn has come.
+    """
+    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="gpuseg-sha256") as threads:
+        try:
+            yield from threads.map(_sha256, paths)
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+def _sha256(path: Path) -> str:
     digest = hashlib.sha256()
     with path.open("rb", buffering=0) as handle:
         while block := handle.read(_HASH_BLOCK_BYTES):

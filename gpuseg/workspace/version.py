@@ -6,8 +6,8 @@ A stage's files count only once its record is written, by an atomic rename after
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import asdict, dataclass
 from hashlib import sha256 as _sha256
 from pathlib import Path
@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 
 from gpuseg.errors import IntegrityError
 from gpuseg.progress import Peak
-from gpuseg.workspace.files import TEMPORARY, read_json, sha256, write_json
+from gpuseg.workspace.files import TEMPORARY, digests, read_json, write_json
 
 _RECORDS = ".stages"
 _SCRATCH = ".work"
@@ -142,31 +142,51 @@ class Version:
             path = self.path / output
             # A folder is made with its first file, so one that is not there holds nothing.
             paths += [path] if path.suffix else sorted(p for p in path.rglob("*") if p.is_file())
-        files = tuple(_record_file(path, self.path) for path in paths)
+        files = tuple(_recorded(paths, self.path))
         record = StageRecord(name, key, round(seconds, 3), files, dict(facts), peak)
         write_json(self.path / _RECORDS / f"{name}.json", asdict(record))
         return record
 
-    def adopt_stage(self, record: StageRecord, donor: "Version") -> StageRecord:
+    def adopt_stage(self, record: StageRecord, donor: "Version", *, unread: bool = False) -> StageRecord:
         """Take over a committed stage of another version without copying its bytes.
+
+        Parameters
+        ----------
+        record : StageRecord
+        donor : Version
+        unread : bool, default False
+            Whether nothing of it will be read for this version. Then files that are linked, and so stay the donor's
+            own, are only checked to be there with their sizes; `verify` compares their bytes as everyone's.
 
         Raises
         ------
         IntegrityError
             If a file of it is not the one that was committed.
         """
-        donor.check(record.files)
-        for file in record.files:
-            target = self.path / file.path
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.unlink(missing_ok=True)
-            try:
-                os.link(donor.path / file.path, target)
-            except OSError:
-                shutil.copyfile(donor.path / file.path, target)
+        donor.check(record.files, sizes_only=unread)
+        copied = [file for file in record.files if not self._linked(file, donor)]
+        if unread:
+            self.check(copied)
         taken = StageRecord(record.stage, record.key, 0.0, record.files, record.facts)
         write_json(self.path / _RECORDS / f"{record.stage}.json", asdict(taken))
         return taken
+
+    def adopt_files(self, folder: str, donor: "Version") -> None:
+        """Take over the files of a folder of another version, which are checked, into a stage of one's own."""
+        for file in donor.files(folder):
+            self._linked(file, donor)
+
+    def _linked(self, file: FileRecord, donor: "Version") -> bool:
+        """Put a file of another version here too: the same one, or where the file system has no links a copy."""
+        target = self.path / file.path
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.unlink(missing_ok=True)
+        try:
+            os.link(donor.path / file.path, target)
+        except OSError:
+            shutil.copyfile(donor.path / file.path, target)
+            return False
+        return True
 
     def drop_scratch(self, name: str) -> None:
         """Remove what a stage that is done has left of its scratch files."""
@@ -228,29 +248,50 @@ class Version:
         IntegrityError
             Naming the first file that is missing or differs.
         """
-        files = [FileRecord(**file) for file in self.manifest()["files"] if file["path"].startswith(folder)]
+        files = self.files(folder)
         self.check(files)
         return len(files)
 
-    def check(self, files: Sequence[FileRecord]) -> None:
+    def files(self, folder: str = "") -> list[FileRecord]:
+        """The files of the manifest below a folder, all by default."""
+        return [FileRecord(**file) for file in self.manifest()["files"] if file["path"].startswith(folder)]
+
+    def check(self, files: Sequence[FileRecord], *, sizes_only: bool = False) -> None:
         """Compare files with what was recorded of them.
+
+        Parameters
+        ----------
+        files : sequence of FileRecord
+        sizes_only : bool, default False
+            Whether to leave their bytes aside.
 
         Raises
         ------
         IntegrityError
-            Naming the first file that is missing or differs.
+            Naming a file that is missing or differs: the first one, of those of another size or else of other bytes.
         """
-        for file in files:
-            path = self.path / file.path
+        paths = [self.path / file.path for file in files]
+        for file, path in zip(files, paths, strict=True):
             if not path.is_file():
                 raise IntegrityError(f"{path}: the file is missing; {_REPAIR}")
-            if path.stat().st_size != file.n_bytes or sha256(path) != file.sha256:
-                raise IntegrityError(f"{path}: differs from the committed file; {_REPAIR}")
+            if path.stat().st_size != file.n_bytes:
+                raise _differs(path)
+        if sizes_only:
+            return
+        with closing(digests(paths)) as found:
+            for file, path, digest in zip(files, paths, found, strict=True):
+                if digest != file.sha256:
+                    raise _differs(path)
 
 
-def _record_file(path: Path, root: Path) -> FileRecord:
-    n_rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
-    return FileRecord(path.relative_to(root).as_posix(), sha256(path), path.stat().st_size, n_rows)
+def _differs(path: Path) -> IntegrityError:
+    return IntegrityError(f"{path}: differs from the committed file; {_REPAIR}")
+
+
+def _recorded(paths: Sequence[Path], root: Path) -> Iterator[FileRecord]:
+    for path, digest in zip(paths, digests(paths), strict=True):
+        n_rows = pq.read_metadata(path).num_rows if path.suffix == ".parquet" else None
+        yield FileRecord(path.relative_to(root).as_posix(), digest, path.stat().st_size, n_rows)
 
 
 def content_digest(content: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from gpuseg.errors import IntegrityError, WorkspaceError
-from gpuseg.workspace.files import read_json, read_table, replacing, sha256, write_json, write_table, write_text
+from gpuseg.workspace.files import digests, read_json, read_table, replacing, write_json, write_table, write_text
 
 
 @pytest.fixture
@@ -140,7 +140,26 @@ def test_equal_tables_give_equal_bytes(tmp_path, table):
 def test_different_tables_give_different_bytes(tmp_path, table):
     write_table(tmp_path / "a", table)
     write_table(tmp_path / "b", table.slice(0, table.num_rows - 1))
-    assert sha256(tmp_path / "a") != sha256(tmp_path / "b")
+    assert (tmp_path / "a").read_bytes() != (tmp_path / "b").read_bytes()
+
+
+def test_digests_of_many_files_come_in_their_order(tmp_path):
+    paths = [tmp_path / f"{number}" for number in range(40)]
+    for number, path in enumerate(paths):
+        path.write_bytes(bytes([number]) * (3_000_000 if number % 7 == 0 else number))
+    assert list(digests(paths)) == [hashlib.sha256(path.read_bytes()).hexdigest() for path in paths]
+    assert list(digests([])) == []
+    with pytest.raises(FileNotFoundError):
+        list(digests([*paths, tmp_path / "none"]))
+
+
+def test_a_column_that_repeats_takes_less_room_and_reads_back_alike(tmp_path):
+    distances = np.random.default_rng(0).random(40)[np.random.default_rng(1).integers(0, 40, 50_000)]
+    repeated = pa.table({"profile_id": range(50_000), "distance": distances})
+    write_table(tmp_path / "a", repeated)
+    write_table(tmp_path / "b", repeated, repeating=("distance",))
+    assert (tmp_path / "b").stat().st_size < (tmp_path / "a").stat().st_size / 2
+    assert read_table(tmp_path / "b").equals(read_table(tmp_path / "a"))
 
 
 def test_every_data_page_notices_a_flipped_bit(tmp_path, table):
@@ -180,7 +199,7 @@ def test_a_missing_table_is_named(tmp_path):
 def test_sha256_is_that_of_the_bytes(tmp_path, n_bytes):
     content = np.random.default_rng(1).bytes(n_bytes)
     (tmp_path / "f").write_bytes(content)
-    assert sha256(tmp_path / "f") == hashlib.sha256(content).hexdigest()
+    assert next(digests([tmp_path / "f"])) == hashlib.sha256(content).hexdigest()
 
 
 def test_json_is_readable_by_anything(tmp_path):

@@ -12,7 +12,7 @@ import pytest
 
 import gpuseg
 from gpuseg.errors import IntegrityError, WorkspaceError
-from gpuseg.workspace.files import sha256, write_json, write_table
+from gpuseg.workspace.files import digests, write_json, write_table
 from gpuseg.workspace.run_directory import RunDirectory, Version, open_version
 
 ENVIRONMENT = os.environ | {"PYTHONPATH": str(Path(gpuseg.__file__).parents[1])}
@@ -82,7 +82,7 @@ def test_a_stage_counts_once_its_record_is_written(directory):
     assert [(file.path, file.n_rows) for file in record.files] == [("notes.json", None), ("data/0000.parquet", 3)]
     for file in record.files:
         path = version.path / file.path
-        assert (file.sha256, file.n_bytes) == (sha256(path), path.stat().st_size)
+        assert (file.sha256, file.n_bytes) == (next(digests([path])), path.stat().st_size)
 
 
 def test_a_dropped_stage_leaves_nothing(directory):
@@ -126,6 +126,27 @@ def test_a_damaged_stage_is_not_taken_over(directory, published, damage):
         victim.write_bytes(victim.read_bytes().replace(b"one", b"two"))
     with pytest.raises(IntegrityError, match=re.escape(str(victim))):
         directory.begin().adopt_stage(published.stage("make"), published)
+
+
+@pytest.mark.parametrize("linking", [True, False], ids=["linked", "copied"])
+def test_what_will_not_be_read_is_compared_only_where_it_is_copied(directory, published, monkeypatch, linking):
+    victim = published.path / "notes.json"
+    victim.write_bytes(victim.read_bytes().replace(b"one", b"two"))
+    version, record = directory.begin(), published.stage("make")
+    if linking:
+        version.adopt_stage(record, published, unread=True)
+        with pytest.raises(IntegrityError, match=re.escape(str(version.path / "notes.json"))):
+            version.check(record.files)
+    else:
+        monkeypatch.setattr(os, "link", lambda *_: (_ for _ in ()).throw(OSError("no links here")))
+        with pytest.raises(IntegrityError, match=re.escape(str(version.path / "notes.json"))):
+            version.adopt_stage(record, published, unread=True)
+    victim.write_bytes(b"longer than it was")
+    with pytest.raises(IntegrityError, match=re.escape(str(victim))):
+        version.adopt_stage(record, published, unread=True)
+    victim.unlink()
+    with pytest.raises(IntegrityError, match=re.escape(str(victim))):
+        version.adopt_stage(record, published, unread=True)
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"files": [{}]}'])
