@@ -2,7 +2,8 @@
 
 `python bench/cut.py` makes 25 million purchases of 5 million profiles, runs gpuseg with method hierarchical, cuts the
 run into 2 to 50 segments, every command a process of its own, checks that the last cut has the bytes of a fresh fit of
-as many segments, prints what each cost and writes `bench/results/cut.json`.
+as many segments, prints what each cost and writes `bench/results/cut.json`. Beside that it fits a `Segmenter` to 5
+million rows with 16 features in memory and cuts it likewise, the labels of every row included.
 
 A cut stands in for the stages fit and assign. Its explanation and report, and the start of its process, are as those of
 any run of whatever size; they are in the time of the whole command.
@@ -18,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import script
-from measure import Measured
+from measure import BenchmarkError, Measured
 from runs import TINY_EVENTS, TINY_PROFILES, TINY_RUNS, WORKER, Runs, check_segments, check_sizes, read_through
 from scaling import check_equal, digests
 
@@ -26,6 +27,8 @@ from scaling import check_equal, digests
 
 _INSTEAD = ("fit", "assign")
 _FRESH = 7
+_COLUMNS = 16
+_FEW_ROWS = 300_000
 _WARM = (50_000, 250_000)
 """Profiles and events of which one bucket has so many rows that micro-clusters are searched by way of few."""
 say = partial(script.say, "cut")
@@ -71,6 +74,30 @@ class Cuts(Runs):
             line.pop("version", None)
         return [*found, fresh | {"equal_files": len(written["the cut"])}]
 
+    def rows(self) -> dict[str, Any]:
+        """What a fit of rows in memory and its cuts cost, in wall seconds.
+
+        Raises
+        ------
+        BenchmarkError
+            If the last cut differs from a fresh fit.
+        """
+        self._rows(min(_FEW_ROWS, self.options.profiles), self.options.cuts[:1])
+        compiled = self.kernels()
+        say(f"{self.options.profiles:,} rows in memory")
+        found = self._rows(self.options.profiles, self.options.cuts)
+        self.check_kernels(compiled)
+        return found
+
+    def _rows(self, n_rows: int, cuts: Sequence[int]) -> dict[str, Any]:
+        told = self.scratch / "rows.json"
+        sizes = ["--rows", str(n_rows), "--columns", str(_COLUMNS), "--segments", *map(str, cuts)]
+        self._run([str(WORKER), "cut-rows", *sizes, "--out", str(told)])
+        found: dict[str, Any] = json.loads(told.read_text(encoding="utf-8"))
+        if not found.pop("equal"):
+            raise BenchmarkError(f"{n_rows:,} rows in memory: the last cut is not that of a fresh fit")
+        return {"rows": n_rows, "features": _COLUMNS, **found}
+
     def _warm_up(self) -> None:
         """Compile the kernels, so that no run that counts does."""
         say("compiling")
@@ -101,16 +128,21 @@ class Cuts(Runs):
         return {"what": what, "segments": k, **cost.as_dict(), **told}
 
 
-def judged(lines: Sequence[dict[str, Any]], *, most: float) -> list[dict[str, Any]]:
-    """The dearest cut beside the run: the stages that it stands in for, against a bar, and the whole commands."""
+def judged(lines: Sequence[dict[str, Any]], rows: dict[str, Any], *, most: float) -> list[dict[str, Any]]:
+    """The dearest cut beside its fit: rows in memory and stages of a run, against a bar, and the whole commands."""
     run, cuts = lines[0], [line for line in lines if line["what"] == "cut"]
 
     def seconds(line: dict[str, Any]) -> float:
         return sum(float(line["stage_seconds"][stage]) for stage in _INSTEAD)
 
     instead = max(seconds(line) for line in cuts) / seconds(run)
+    in_memory = max(one["seconds"] for one in rows["cuts"]) / rows["fit_seconds"]
+    against = {"stages fit and assign": instead, "rows in memory": in_memory}
     return [
-        {"what": "stages fit and assign", "share": round(instead, 4), "bar": most, "met": instead <= most},
+        *(
+            {"what": what, "share": round(found, 4), "bar": most, "met": found <= most}
+            for what, found in against.items()
+        ),
         {"what": "whole command, wall time", "share": _share(run, cuts, "wall_seconds")},
         {"what": "whole command, CPU time", "share": _share(run, cuts, "cpu_seconds")},
     ]
@@ -129,9 +161,12 @@ def shown(results: dict[str, Any]) -> str:
             f"{line['what']:4}  {line['segments']:8}  {line['wall_seconds']:6.1f}  {line['cpu_seconds']:5.1f}  "
             f"{line['peak_bytes'] / 2**20:8,.0f}  {stages['fit']:5.2f}  {stages['assign']:8.2f}"
         )
+    told, cuts = results["rows"], results["rows"]["cuts"]
+    slowest = max(one["seconds"] for one in cuts)
+    rows.append(f"{told['rows']:,} rows in memory: fit {told['fit_seconds']:.2f} s, slowest cut {slowest:.3f} s")
     for told in results["judgements"]:
         bar = "" if "bar" not in told else f" (bar {told['bar']:g}: {'met' if told['met'] else 'missed'})"
-        rows.append(f"dearest cut, {told['what']}: {told['share']:.3f} of the run's{bar}")
+        rows.append(f"dearest cut, {told['what']}: {told['share']:.3f} of its fit's{bar}")
     return "\n".join(rows)
 
 
@@ -159,8 +194,14 @@ def _numbers(text: str) -> list[int]:
 
 def measured_results(options: argparse.Namespace, scratch: Path) -> dict[str, Any]:
     """Run everything and put the figures together."""
-    lines = Cuts(options, scratch).lines()
-    return {**script.circumstances(), "lines": lines, "judgements": judged(lines, most=options.most)}
+    cuts = Cuts(options, scratch)
+    lines, rows = cuts.lines(), cuts.rows()
+    return {
+        **script.circumstances(),
+        "lines": lines,
+        "rows": rows,
+        "judgements": judged(lines, rows, most=options.most),
+    }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -91,14 +91,16 @@ def scaling_lines(results: Results) -> Iterator[Line]:
 
 def cut_lines(results: Results) -> Iterator[Line]:
     """The dearest cut beside the run that it comes from."""
-    run = results["lines"][0]
+    run, rows = results["lines"][0], results["rows"]
+    whole = {"whole command, wall time": run["wall_seconds"], "whole command, CPU time": run["cpu_seconds"]}
+    whole["rows in memory"] = rows["fit_seconds"]
+    about = {"rows in memory": f"`Segmenter.cut` of {_millions(rows['rows'])} rows, share of the fit's time"}
     cuts = [line["segments"] for line in results["lines"] if line["what"] == "cut"]
     for place, told in enumerate(results["judgements"]):
-        key = {"whole command, wall time": "wall_seconds", "whole command, CPU time": "cpu_seconds"}.get(told["what"])
         what = f"`gpuseg cut` into {min(cuts)} to {max(cuts)} segments, share of the run's time: "
-        own = f"{told['share']:.1%}" + (f" of {run[key]:.0f} s" if key else "")
+        own = f"{told['share']:.1%}" + (f" of {whole[told['what']]:.0f} s" if told["what"] in whole else "")
         aim = f"at most {told['bar']:.0%}: {_verdict([told['met']])}" if "bar" in told else _NO_AIM
-        yield Line((what if place == 0 else "— ") + told["what"], own, "", "", aim)
+        yield Line((what if place == 0 else "— ") + about.get(told["what"], told["what"]), own, "", "", aim)
 
 
 def density_lines(results: Results) -> Iterator[Line]:

@@ -1,15 +1,22 @@
-"""What `end_to_end.py` runs in processes of their own: making the data, and gpuseg's pipeline."""
+"""What benchmarks run in processes of their own: making the data, gpuseg's pipeline, and other cuts of its fits."""
 
 import argparse
 import datetime as dt
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+
+from gpuseg.clustering.segmenter import Segmenter
 from gpuseg.cutting import cut
 from gpuseg.outcome import Outcome
 from gpuseg.pipeline import execute, read_config
 from gpuseg.synth import SynthSpec, synthesize
+
+_GROUPS = 7
 
 
 def make_data(options: argparse.Namespace) -> None:
@@ -26,6 +33,26 @@ def run_pipeline(options: argparse.Namespace) -> None:
 def run_cut(options: argparse.Namespace) -> None:
     """Cut a run elsewhere, and write the same."""
     _tell(cut(options.run, segments=options.segments), options.out)
+
+
+def cut_rows(options: argparse.Namespace) -> None:
+    """Fit a `Segmenter` to rows in memory and cut it elsewhere, and write the seconds of each and what was equal."""
+    random = np.random.default_rng(0)
+    centers = random.normal(scale=4.0, size=(_GROUPS, options.columns)).astype(np.float32)
+    rows = random.standard_normal((options.rows, options.columns), dtype=np.float32)
+    rows += centers[random.integers(_GROUPS, size=options.rows)]
+    fitted = Segmenter(n_segments=_GROUPS, method="hierarchical", engine="cpu")
+    begun = time.perf_counter()
+    fitted.fit(rows)
+    found: dict[str, Any] = {"fit_seconds": time.perf_counter() - begun, "cuts": []}
+    for segments in options.segments:
+        begun = time.perf_counter()
+        last = fitted.cut(segments)
+        labels = last.labels_
+        found["cuts"].append({"segments": segments, "seconds": time.perf_counter() - begun})
+    fresh = Segmenter(n_segments=options.segments[-1], method="hierarchical", engine="cpu").fit(rows)
+    found["equal"] = bool((labels == fresh.labels_).all() and (last.cluster_centers_ == fresh.cluster_centers_).all())
+    options.out.write_text(json.dumps(found), encoding="utf-8")
 
 
 def _tell(outcome: Outcome, out: Path) -> None:
@@ -56,6 +83,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     cutting.add_argument("--segments", type=int, required=True)
     cutting.add_argument("--out", type=Path, required=True, help="JSON file about the run")
     cutting.set_defaults(step=run_cut)
+    matrix = steps.add_parser("cut-rows", help="make other granularities of a fit in memory")
+    matrix.add_argument("--rows", type=int, required=True)
+    matrix.add_argument("--columns", type=int, required=True)
+    matrix.add_argument("--segments", type=int, nargs="+", required=True)
+    matrix.add_argument("--out", type=Path, required=True, help="JSON file about it")
+    matrix.set_defaults(step=cut_rows)
     options = parser.parse_args(arguments)
     options.step(options)
 

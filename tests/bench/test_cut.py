@@ -1,4 +1,5 @@
 import json
+from pathlib import Path
 
 import pytest
 
@@ -30,6 +31,8 @@ def test_every_cut_is_measured_beside_the_run(in_process, tmp_path, capsys):
         ("run", 6),
     ]
     assert results["lines"][-1]["equal_files"] > 10
+    assert (results["rows"]["rows"], results["rows"]["features"]) == (400, 16)
+    assert [one["segments"] for one in results["rows"]["cuts"]] == [3, 6]
     assert {"command", "date", "hardware", "versions"} <= results.keys()
     assert str(tmp_path) not in out.read_text()
     assert "dearest cut, stages fit and assign" in capsys.readouterr().out
@@ -51,10 +54,23 @@ def test_the_dearest_cut_is_judged(load):
         return {"what": what, "stage_seconds": stages, "wall_seconds": seconds, "cpu_seconds": 2 * seconds}
 
     lines = [line("run", 15.0, 5.0, 40.0), line("cut", 0.2, 0.4, 4.0), line("cut", 0.2, 1.0, 3.0)]
-    instead, wall, cpu = load("cut").judged(lines, most=0.05)
+    rows = {"fit_seconds": 10.0, "cuts": [{"segments": 3, "seconds": 0.1}, {"segments": 6, "seconds": 0.4}]}
+    instead, in_memory, wall, cpu = load("cut").judged(lines, rows, most=0.05)
     assert (instead["share"], instead["met"]) == (0.06, False)
+    assert (in_memory["what"], in_memory["share"], in_memory["met"]) == ("rows in memory", 0.04, True)
     assert (wall["share"], cpu["share"]) == (0.1, 0.1)
-    assert load("cut").judged(lines[:2], most=0.05)[0]["met"] is True
+    assert load("cut").judged(lines[:2], rows, most=0.05)[0]["met"] is True
+
+
+def test_a_cut_in_memory_that_differs_from_a_fresh_fit_ends_it(in_process, tmp_path, monkeypatch):
+    def run(self, command):
+        command = list(map(str, command))
+        Path(command[command.index("--out") + 1]).write_text('{"fit_seconds": 1.0, "cuts": [], "equal": false}')
+
+    options = in_process.parsed([*TINY, "--out", str(tmp_path / "cut.json")])
+    monkeypatch.setattr(in_process.Cuts, "_run", run)
+    with pytest.raises(in_process.BenchmarkError, match="400 rows in memory: the last cut is not that of a fresh fit"):
+        in_process.Cuts(options, tmp_path).rows()
 
 
 @pytest.mark.parametrize(
