@@ -179,8 +179,8 @@ def assignments(
     columns = {
         "profile_id": everyone,
         "segment_id": as_arrow(segment),
-        "segment_name": name.cast(pa.string()),
-        "segment_status": status.cast(pa.string()),
+        "segment_name": name,
+        "segment_status": status,
         "distance": as_arrow(distance, missing),
         "confidence": as_arrow(confidence, no_data),
     }
@@ -192,6 +192,6 @@ def assignments(
 
 
 def write_assignments(path: Path, table: pa.Table) -> None:
-    """Write the assignments of a bucket; where they are micro-clusters', these alone decide about the figures."""
+    """Write the assignments of a bucket, names as text; those of micro-clusters have few different figures."""
     through = MICRO_CLUSTER in table.column_names
-    write_table(path, table, repeating=("distance", "confidence") if through else ())
+    write_table(path, table, repeating=("distance", "confidence") if through else (), keep_types=False)

@@ -1,6 +1,7 @@
 """Segment cards: size, value, typical figures, and what sets a segment apart, in numbers and in words."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from math import fsum
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from gpuseg.engine.arrow import as_arrow, as_numpy
+from gpuseg.engine.arrow import as_numpy
 from gpuseg.matrix.transform import feature_values
 from gpuseg.segments.facts import DECIDING, facts_of
 from gpuseg.segments.model import Model
@@ -49,7 +50,11 @@ def describe_segments(
         totals = totals.without_noise()
     n_counted = int(totals.counts.sum())
     features = [_feature(item, model, totals) for item in model.published]
-    cards = _segment_cards(model, totals, features, medians=True)
+    cards = _segment_cards(model, totals, features, [item["name"] for item in features])
+    alike = _alike(model, totals.sample)
+    for card in cards:
+        found = distinguishing(card["features"], features, n_profiles=card["n_profiles"], alike=alike)
+        card["distinguishing"] = found
     for card, name, facts in zip(cards, model.names, facts_of(cards, totals.means()), strict=True):
         card |= {"name": name} | story(card, features, facts)
     if model.method == "rules":
@@ -79,29 +84,19 @@ def describe_segments(
     }
 
 
-def segment_cards(model: Model, totals: Totals, *, medians: bool = True) -> list[dict[str, Any]]:
-    """One card a segment, in order of `segment_id`, without name and summary.
-
-    Parameters
-    ----------
-    model : Model
-    totals : Totals
-    medians : bool, default True
-        Whether to take all medians, the dearest of all figures; without, only those that decide about names are taken.
-    """
-    return _segment_cards(model, totals, [_feature(item, model, totals) for item in model.published], medians=medians)
+def deciding_cards(model: Model, totals: Totals) -> list[dict[str, Any]]:
+    """Cards with the figures that decide about names, in order of `segment_id`; of medians, the dearest, only those."""
+    features = [_feature(item, model, totals, spread=False) for item in model.published]
+    wanted = [item["name"] for item in features if item["name"] in DECIDING]
+    return _segment_cards(model, totals, features, wanted)
 
 
 def _segment_cards(
-    model: Model, totals: Totals, features: Sequence[Mapping[str, Any]], *, medians: bool
+    model: Model, totals: Totals, features: Sequence[Mapping[str, Any]], with_median: Sequence[str]
 ) -> list[dict[str, Any]]:
     effects = _effects(model, with_noise=bool(totals.counts[-1]))
-    alike = _alike(model, totals.sample) if medians else None
-    cards = [_card(segment, totals, features, effects, medians=medians) for segment in range(model.n_segments)]
-    for card in cards:
-        found = distinguishing(card["features"], features, n_profiles=card["n_profiles"], alike=alike)
-        card["distinguishing"] = found
-    return cards
+    medians = _medians(totals.sample, with_median, model.n_segments)
+    return [_card(segment, totals, features, effects, medians) for segment in range(model.n_segments)]
 
 
 def _effects(model: Model, *, with_noise: bool) -> dict[str, npt.NDArray[np.float64]]:
@@ -131,13 +126,12 @@ def _alike(model: Model, sample: pa.Table) -> Alike:
     return alike
 
 
-def _feature(item: Mapping[str, Any], model: Model, totals: Totals) -> dict[str, Any]:
+def _feature(item: Mapping[str, Any], model: Model, totals: Totals, *, spread: bool = True) -> dict[str, Any]:
     name = item["name"]
     columns = {column.feature: column for column in model.transform.columns}
     column = columns.get(name)
     known = int(totals.n_known[name].sum())
-    values = feature_values(totals.sample, name)
-    present = values[~np.isnan(values)]
+    present = _known(feature_values(totals.sample, name)) if spread else np.empty(0)
     return {
         "name": name,
         "family": item["family"],
@@ -145,7 +139,7 @@ def _feature(item: Mapping[str, Any], model: Model, totals: Totals) -> dict[str,
         "saying": item["saying"],
         "unit": item["unit"],
         "mean": fsum(totals.sums[name]) / known if known else None,
-        "median": float(np.median(present)) if present.size else None,
+        "median": _median(present),
         "std": float(present.std()) if present.size else None,
         "n_known": known,
         "transform": column.transform if column else "none",
@@ -159,21 +153,17 @@ def _card(
     totals: Totals,
     features: Sequence[Mapping[str, Any]],
     effects: Mapping[str, npt.NDArray[np.float64]],
-    *,
-    medians: bool,
+    medians: Mapping[str, Sequence[float | None]],
 ) -> dict[str, Any]:
     value = totals.sums.get(VALUE_FEATURE)
     value_total = fsum(value) if value is not None else 0.0
-    rows = as_arrow(as_numpy(totals.sample["segment_id"]) == segment)
-    wanted = [feature["name"] for feature in features if medians or feature["name"] in DECIDING]
-    middle = _medians(totals.sample.filter(rows), wanted)
     figures = {}
     for feature in features:
         name = feature["name"]
         known = int(totals.n_known[name][segment])
         figures[name] = {
             "mean": float(totals.sums[name][segment] / known) if known else None,
-            "median": middle.get(name),
+            "median": medians[name][segment] if name in medians else None,
             "effect_size": float(effects[name][segment]) if name in effects else None,
             "n_known": known,
         }
@@ -210,13 +200,24 @@ def _noise(totals: Totals, n_noise: int, n_assigned: int, value_total: float | N
     }
 
 
-def _medians(table: pa.Table, names: Sequence[str]) -> dict[str, float | None]:
+def _medians(sample: pa.Table, names: Sequence[str], n_segments: int) -> dict[str, list[float | None]]:
+    """Median of each feature in each segment, None where no sampled profile of it has a value."""
+    labels = as_numpy(sample["segment_id"])
+    order = np.argsort(labels, kind="stable")
+    bounds = np.searchsorted(labels[order], np.arange(n_segments + 1)).tolist()
     found = {}
     for name in names:
-        values = feature_values(table, name)
-        present = values[~np.isnan(values)]
-        found[name] = float(np.median(present)) if present.size else None
+        values = feature_values(sample, name)[order]
+        found[name] = [_median(_known(values[start:end])) for start, end in pairwise(bounds)]
     return found
+
+
+def _known(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    return values[~np.isnan(values)]
+
+
+def _median(values: npt.NDArray[np.float64]) -> float | None:
+    return float(np.median(values)) if values.size else None
 
 
 def _projection(model: Model, sample: pa.Table) -> dict[str, Any] | None:

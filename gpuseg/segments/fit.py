@@ -18,7 +18,7 @@ from gpuseg.errors import ClusteringError, EmptyDataError
 from gpuseg.matrix.transform import MatrixTransform, fit_transform_of
 from gpuseg.progress import Meter
 from gpuseg.segments.blocks import MatrixBlock
-from gpuseg.segments.cards import segment_cards
+from gpuseg.segments.cards import deciding_cards
 from gpuseg.segments.methods import METHODS
 from gpuseg.segments.methods.base import Rows
 from gpuseg.segments.model import Model
@@ -123,7 +123,7 @@ def fit_model(
 def named(model: Model, sample: pa.Table, labels: npt.NDArray[np.int32]) -> Model:
     """The model with names for its segments, by sampled profiles and their segments."""
     totals = totals_of_sample(model, sample, labels)
-    names = name_segments(segment_cards(model, totals, medians=False), totals.means())
+    names = name_segments(deciding_cards(model, totals), totals.means())
     return replace(model, names=tuple(names))
 
 

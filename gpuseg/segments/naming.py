@@ -55,7 +55,7 @@ def name_segments(cards: Sequence[Card], overall: Mapping[str, float | None]) ->
     Parameters
     ----------
     cards : sequence of mapping
-        Cards as `segment_cards` gives them. Any feature may be missing; what is missing is not mentioned.
+        Cards as `deciding_cards` gives them. Any feature may be missing; what is missing is not mentioned.
     overall : mapping of feature name to float or None
         Means over everyone, as of `Totals.means`.
 

@@ -98,7 +98,12 @@ def read_json(path: Path) -> Any:
 
 
 def write_table(
-    path: Path, table: pa.Table, *, nullable: Collection[str] | None = None, repeating: Collection[str] = ()
+    path: Path,
+    table: pa.Table,
+    *,
+    nullable: Collection[str] | None = None,
+    repeating: Collection[str] = (),
+    keep_types: bool = True,
 ) -> None:
     """Write a Parquet file atomically, with page checksums.
 
@@ -113,6 +118,8 @@ def write_table(
         others are written as required, which spares a level for every value.
     repeating : collection of str, optional
         Columns of floats whose values come again and again.
+    keep_types : bool, default True
+        Whether readers get Arrow's own types back. Without, a column of a dictionary is plain text to them.
     """
     required = ["profile_id"] if nullable is None else [name for name in table.column_names if name not in nullable]
     table = table.cast(pa.schema([field.with_nullable(field.name not in required) for field in table.schema]))
@@ -135,6 +142,7 @@ def write_table(
             use_dictionary=dictionary,
             column_encoding=encodings or None,
             write_page_checksum=True,
+            store_schema=keep_types,
             write_statistics=["profile_id"] if "profile_id" in table.column_names else False,
         )
 
