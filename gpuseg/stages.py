@@ -218,7 +218,8 @@ def explain(job: Job) -> Facts:
         rule = SampleRule(model.seed, job.facts["features"]["n_profiles"])
         sample = labelled_sample(model, rule, job.engine, files=bucket_files(job.folder / "features"))
     withheld = read_json(job.folder / "segments.json")["withheld"]
-    surrogate = floored_rules(surrogate_rules(sample, model), withheld["segment_ids"], withheld["group_floor"])
+    surrogate = surrogate_rules(sample, model, mapped=job.engine.threads.map)
+    surrogate = floored_rules(surrogate, withheld["segment_ids"], withheld["group_floor"])
     baseline = rfm_baseline(sample, model.published, model.n_segments, transform=model.transform)
     write_json(job.folder / "explanations.json", {"format": 1, "surrogate": surrogate, "baseline": baseline})
     return {"fidelity": surrogate["fidelity"] if surrogate else None, "warnings": []}
@@ -244,7 +245,9 @@ def report(job: Job) -> Facts:
         "explanations": read_json(explained) if explained.exists() else None,
         "lenses": lens_contents(job.folder),
     }
-    write_text(job.folder / "report.html", render_report(provenance=_provenance(job), **content))
+    came_from = job.facts["fit"].get("came_from")
+    page = render_report(provenance=_provenance(job), came_from=came_from, **content)
+    write_text(job.folder / "report.html", page)
     write_text(job.folder / "MODEL_CARD.md", render_model_card(seed=job.config.run.seed, **content))
     return {"warnings": []}
 

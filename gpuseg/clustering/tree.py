@@ -64,6 +64,35 @@ class MergeTree:
         found: npt.NDArray[np.int32] = places[labels]
         return found
 
+    def merges_among(self, groups: npt.NDArray[np.int32]) -> list[tuple[int, int, float]]:
+        """The merges that are left above a cut, lowest first.
+
+        Parameters
+        ----------
+        groups : int32 array, shape (n_points,)
+            Group of every point, as `cut` gives them or numbered otherwise.
+
+        Returns
+        -------
+        list of (int, int, float)
+            The two groups that join, the lower number first, and the height; merge i makes group number n_groups + i.
+        """
+        n, n_groups = self.n_points, int(groups.max()) + 1
+        below = n - n_groups
+
+        def number(node: int) -> int:
+            if node >= n + below:
+                return node - n - below + n_groups
+            while node >= n:
+                node = int(self.merges[node - n, 0])
+            return int(groups[node])
+
+        found = []
+        for pair, height in zip(self.merges[below:].tolist(), self.heights[below:].tolist(), strict=True):
+            one, other = sorted(number(node) for node in pair)
+            found.append((one, other, height))
+        return found
+
     def heights_of(self, n_groups: int) -> tuple[float, float]:
         """The least height that leaves so many groups, and the one from which there are fewer, infinite for one group.
 

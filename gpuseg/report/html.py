@@ -10,6 +10,7 @@ from gpuseg.report.evidence import choice_view, rules_view
 from gpuseg.report.findings import findings
 from gpuseg.report.lenses import lenses_view
 from gpuseg.report.shared import environment, shared_views
+from gpuseg.report.tree import origin_view, tree_view
 from gpuseg.report.views import SegmentView, cards, heatmap, numbers_table, segment_views, value_word
 from gpuseg.segments.people import People
 
@@ -22,6 +23,7 @@ def render_report(
     provenance: Mapping[str, str],
     explanations: Mapping[str, Any] | None = None,
     lenses: Mapping[str, Any] | None = None,
+    came_from: Mapping[str, Any] | None = None,
 ) -> str:
     """Render the report of one run.
 
@@ -42,6 +44,8 @@ def render_report(
         The content of explanations.json; without it there are no rules and no comparison with RFM scores.
     lenses : mapping, optional
         `cross`, the content of cross.json, and `segments`, that of each lens's segments.json by its name.
+    came_from : mapping, optional
+        Of a cut: `version`, `finer`, `segments` and `names`, as of `gpuseg.report.tree.origin_view`.
 
     Returns
     -------
@@ -68,6 +72,8 @@ def render_report(
             choice=choice_view(segments["choice"], people),
             method=text.method(str(segments["method"])),
             rules=rules_view(explained, views),
+            tree=tree_view(segments["choice"], views),
+            origin=origin_view(came_from, views),
             lenses=lenses_view(lenses, views),
             provenance=provenance,
         )

@@ -1,33 +1,19 @@
 """The pictures of the report, as SVG text to be set inline."""
 
-import io
-import re
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-import matplotlib
-import matplotlib.style
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.patches import FancyBboxPatch, Rectangle
+from matplotlib.patches import Rectangle
 
 from gpuseg.report import text
+from gpuseg.report.canvas import INK, LINE, MUTED, PAPER, chip, figure_of, plain, svg
 from gpuseg.report.colours import segment_colour
 from gpuseg.report.views import SegmentView
 
 _POINTS_SHOWN = 1500
 _LABEL_ROOM = 58.0
-# Stand-ins that become CSS variables, so that one picture serves light and dark paper.
-_INK, _MUTED, _LINE, _PAPER = "#010203", "#010204", "#010205", "#010206"
-_VARIABLES = {
-    _INK: "var(--ink, #18202b)",
-    _MUTED: "var(--muted, #56606e)",
-    _LINE: "var(--line, #dedbd2)",
-    _PAPER: "var(--surface, #ffffff)",
-}
 _MARKERS = ("o", "s", "^", "D")
 
 
@@ -49,29 +35,29 @@ def size_map(views: Sequence[SegmentView], *, width: int, height: int, average: 
     top, bottom, left, right = 26, height - 48, 2, width - 2
     scale = (bottom - top) / (high - low)
     zero = bottom + low * scale
-    with _figure(width, height) as (figure, axes):
+    with figure_of(width, height) as (figure, axes):
         x, taken = float(left), -100.0
         for view, value in zip(shown, values, strict=True):
             wide = (view.profile_share or 0.0) * (right - left)
-            axes.add_patch(Rectangle((x, zero - value * scale), wide, value * scale, fc=view.colour, ec=_PAPER, lw=1))
-            _chip(axes, view, x=x + wide / 2 - 11, y=height - 42, room=wide)
+            axes.add_patch(Rectangle((x, zero - value * scale), wide, value * scale, fc=view.colour, ec=PAPER, lw=1))
+            chip(axes, view, x=x + wide / 2 - 11, y=height - 42, room=wide)
             middle = _inside(x + wide / 2, width)
             if has_value and middle - taken >= _LABEL_ROOM and wide >= 14:
-                at, colour = min(zero - value * scale, zero) - 9, _INK
+                at, colour = min(zero - value * scale, zero) - 9, INK
                 line = None if average is None else zero - average * scale
                 # A line through a number cannot be read; a block this near the average is high enough for its label.
                 if line is not None and abs(at - line) < 10 and value * scale >= 24:
                     at, colour = at + 20, view.text_colour
-                axes.text(middle, at, text.money(view.value_each), ha="center", va="center", **_plain(12, colour))
+                axes.text(middle, at, text.money(view.value_each), ha="center", va="center", **plain(12, colour))
                 taken = middle
             if wide >= 30:
                 share = text.percent(view.profile_share)
-                axes.text(x + wide / 2, height - 8, share, ha="center", va="center", **_plain(12, _MUTED))
+                axes.text(x + wide / 2, height - 8, share, ha="center", va="center", **plain(12, MUTED))
             x += wide
-        axes.plot([left, right], [zero, zero], color=_MUTED, linewidth=1)
+        axes.plot([left, right], [zero, zero], color=MUTED, linewidth=1)
         if has_value and average is not None:
             _average(axes, average, left=left, right=right, y=zero - average * scale)
-        return _svg(figure, f"size-map-{width}")
+        return svg(figure, f"size-map-{width}")
 
 
 def projection(points: Sequence[Sequence[float]], views: Sequence[SegmentView]) -> str:
@@ -81,7 +67,7 @@ def projection(points: Sequence[Sequence[float]], views: Sequence[SegmentView]) 
     xy = np.array([point[:2] for point in shown], dtype=np.float64)
     ids = np.array([int(point[2]) for point in shown])
     width, height = np.ptp(xy, axis=0)
-    with _figure(480, round(min(max(480 * height / width, 220), 420)) if width else 300) as (figure, axes):
+    with figure_of(480, round(min(max(480 * height / width, 220), 420)) if width else 300) as (figure, axes):
         _use_data_limits(axes)
         axes.set_aspect("equal", adjustable="datalim")
         # The smallest segments come last and stay visible.
@@ -97,32 +83,32 @@ def projection(points: Sequence[Sequence[float]], views: Sequence[SegmentView]) 
                 x, y = np.median(xy[ids == number], axis=0)
                 size = 15 if len(views) <= 12 else 10
                 _mark(axes, number, x=x, y=y, size=size, colour=segment_colour(places[number], number))
-        return _svg(figure, "projection")
+        return svg(figure, "projection")
 
 
 def curve(tried: Sequence[Mapping[str, Any]], choice: Mapping[str, Any], *, key: str, places: int) -> str:
     """Draw one measure over the numbers of segments that were tried; the number in use is ringed and written out."""
     xs = [int(candidate["segments"]) for candidate in tried]
     ys = [np.nan if (y := text.finite(candidate.get(key))) is None else y for candidate in tried]
-    with _figure(300, 170) as (figure, axes):
+    with figure_of(300, 170) as (figure, axes):
         axes.set_axis_on()
         axes.set_position((0.04, 0.2, 0.92, 0.74))
         _use_data_limits(axes)
-        axes.plot(xs, ys, color=_MUTED, linewidth=1.6, zorder=2)
+        axes.plot(xs, ys, color=MUTED, linewidth=1.6, zorder=2)
         for x, y, candidate in zip(xs, ys, tried, strict=True):
-            face = _MUTED if candidate.get("accepted", True) else _PAPER
-            axes.plot([x], [y], "o", markersize=7, mfc=face, mec=_MUTED, mew=1.6, zorder=3)
+            face = MUTED if candidate.get("accepted", True) else PAPER
+            axes.plot([x], [y], "o", markersize=7, mfc=face, mec=MUTED, mew=1.6, zorder=3)
             if x == choice.get("segments") and not np.isnan(y):
-                axes.plot([x], [y], "o", markersize=15, mfc="none", mec=_INK, mew=1.8, zorder=4)
+                axes.plot([x], [y], "o", markersize=15, mfc="none", mec=INK, mew=1.8, zorder=4)
                 label = text.decimals(y, places)
-                axes.annotate(label, (x, y), (0, 14), textcoords="offset points", ha="center", **_plain(13))
+                axes.annotate(label, (x, y), (0, 14), textcoords="offset points", ha="center", **plain(13))
         axes.margins(x=0.1, y=0.35)
         axes.set_xticks(xs)
         axes.set_yticks([])
         axes.spines[["left", "right", "top"]].set_visible(False)
-        axes.spines["bottom"].set_color(_LINE)
-        axes.tick_params(length=0, pad=5, labelsize=12 if len(xs) <= 12 else 8, labelcolor=_MUTED)
-        return _svg(figure, f"curve-{key}")
+        axes.spines["bottom"].set_color(LINE)
+        axes.tick_params(length=0, pad=5, labelsize=12 if len(xs) <= 12 else 8, labelcolor=MUTED)
+        return svg(figure, f"curve-{key}")
 
 
 def sampled(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
@@ -131,21 +117,9 @@ def sampled(points: Sequence[Sequence[float]]) -> list[Sequence[float]]:
     return [points[index * len(points) // size] for index in range(size)]
 
 
-def _chip(axes: Axes, view: SegmentView, *, x: float, y: float, room: float) -> None:
-    """The segment's number on its colour; only the number where room is short, nothing where there is none."""
-    middle = x + 11
-    if room >= 24:
-        box = FancyBboxPatch((x, y), 22, 22, boxstyle="round,pad=0,rounding_size=6", fc=view.colour, lw=0)
-        axes.add_patch(box)
-        label = _plain(12, view.text_colour)
-        axes.text(middle, y + 11.3, str(view.segment_id), va="center", ha="center", weight="bold", **label)
-    elif room >= 9:
-        axes.text(middle, y + 11.3, str(view.segment_id), va="center", ha="center", **_plain(12 if room >= 16 else 8))
-
-
 def _average(axes: Axes, average: float, *, left: float, right: float, y: float) -> None:
-    axes.plot([left, right], [y, y], color=_INK, linewidth=1.2, linestyle=(0, (4, 3)))
-    axes.text(right, y - 8, f"average {text.money(average)}", ha="right", va="center", **_plain(12))
+    axes.plot([left, right], [y, y], color=INK, linewidth=1.2, linestyle=(0, (4, 3)))
+    axes.text(right, y - 8, f"average {text.money(average)}", ha="right", va="center", **plain(12))
 
 
 def _inside(x: float, width: float) -> float:
@@ -153,43 +127,10 @@ def _inside(x: float, width: float) -> float:
 
 
 def _mark(axes: Axes, number: int, *, x: float, y: float, size: float, colour: str) -> None:
-    box = {"boxstyle": "circle,pad=0.28", "facecolor": _PAPER, "edgecolor": colour, "linewidth": 2.2}
-    axes.text(x, y, str(number), ha="center", va="center", weight="bold", bbox=box, zorder=5, **_plain(size))
+    box = {"boxstyle": "circle,pad=0.28", "facecolor": PAPER, "edgecolor": colour, "linewidth": 2.2}
+    axes.text(x, y, str(number), ha="center", va="center", weight="bold", bbox=box, zorder=5, **plain(size))
 
 
 def _use_data_limits(axes: Axes) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1))
     axes.autoscale()
-
-
-def _plain(size: float, colour: str = _INK) -> dict[str, Any]:
-    # A dollar sign in a name is no formula.
-    return {"fontsize": size, "color": colour, "parse_math": False}
-
-
-@contextmanager
-def _figure(width: int, height: int) -> Iterator[tuple[Figure, Axes]]:
-    """Open a figure whose axes are a sheet of `width` by `height` units, from the top left, in fixed settings."""
-    with warnings.catch_warnings(), matplotlib.style.context("default"):
-        # The reader's own fonts draw the text; what matplotlib's font lacks only makes the measuring coarser.
-        warnings.filterwarnings("ignore", message=r"Glyph .* missing from", category=UserWarning)
-        figure = Figure(figsize=(width / 72, height / 72))
-        axes = figure.add_axes((0, 0, 1, 1), facecolor="none")
-        axes.set(xlim=(0, width), ylim=(height, 0))
-        axes.set_axis_off()
-        yield figure, axes
-
-
-def _svg(figure: Figure, name: str) -> str:
-    buffer = io.StringIO()
-    fixed = {"svg.hashsalt": f"gpuseg-{name}", "svg.fonttype": "none"}
-    with matplotlib.rc_context(fixed):
-        nothing = dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure.savefig(buffer, format="svg", metadata=nothing, transparent=True)
-    drawn = buffer.getvalue()
-    drawn = drawn[drawn.index("<svg") :]
-    # A style element would reach the whole page, and group ids would repeat from picture to picture.
-    drawn = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", drawn, count=1, flags=re.DOTALL)
-    drawn = re.sub(r'<g id="[^"]*"', "<g", drawn)
-    drawn = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", r'<svg \1 aria-hidden="true">', drawn, count=1)
-    return re.sub(r"#01020[3-6]", lambda match: _VARIABLES[match.group()], drawn).strip()

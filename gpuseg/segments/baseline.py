@@ -65,9 +65,9 @@ def rfm_baseline(
     names = [name for name in transform.features if name in described and name in sample.column_names]
     if n_groups < 2 or not names:
         return None
-    rows = transform.apply(sample).astype(np.float64)[:, [transform.features.index(name) for name in names]]
-    segments = eta_squared(rows, feature_values(sample, "segment_id").astype(np.int64))
-    baseline = eta_squared(rows, groups)
+    rows, places = transform.apply(sample), [transform.features.index(name) for name in names]
+    segments = eta_squared(rows, feature_values(sample, "segment_id").astype(np.int64))[places]
+    baseline = eta_squared(rows, groups)[places]
     compared = [
         {
             "feature": name,
@@ -137,12 +137,12 @@ def cut_evenly(values: Groups, n_groups: int) -> Groups:
     return group_of[place]
 
 
-def eta_squared(rows: npt.NDArray[np.float64], groups: Groups) -> npt.NDArray[np.float64]:
+def eta_squared(rows: npt.NDArray[Any], groups: Groups) -> npt.NDArray[np.float64]:
     """Share of each column's variance that lies between groups, from 0 to 1 (Pearson's correlation ratio, squared).
 
     Parameters
     ----------
-    rows : float64 array, shape (n_rows, n_columns)
+    rows : float array, shape (n_rows, n_columns)
     groups : int array, shape (n_rows,)
         Group of each row, from 0.
 
@@ -152,11 +152,15 @@ def eta_squared(rows: npt.NDArray[np.float64], groups: Groups) -> npt.NDArray[np
         0 for a column that does not vary.
     """
     _, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
-    gaps = rows - rows.mean(axis=0)
-    total = (gaps * gaps).sum(axis=0)
-    sums = np.stack([np.bincount(place, weights=column, minlength=len(counts)) for column in gaps.T])
-    between = (sums * sums / counts).sum(axis=1)
-    shares: npt.NDArray[np.float64] = np.divide(between, total, out=np.zeros_like(total), where=total > 0)
+    shares = np.zeros(rows.shape[1])
+    # Column by column, so that no second matrix is held.
+    for position, column in enumerate(rows.T):
+        gaps = column.astype(np.float64)
+        gaps -= gaps.mean()
+        sums = np.bincount(place, weights=gaps, minlength=len(counts))
+        total = float((gaps * gaps).sum())
+        if total > 0:
+            shares[position] = (sums * sums / counts).sum() / total
     return np.clip(shares, 0.0, 1.0)
 
 

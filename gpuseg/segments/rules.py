@@ -4,8 +4,9 @@ The tree (CART; Breiman, Friedman, Olshen and Stone 1984) is a surrogate (Craven
 segments that profiles have, and how often it is right is measured on profiles that it did not learn from.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import floor, inf, isfinite
 from typing import Any
 
@@ -30,9 +31,10 @@ _LEAST_IN_LEAF = 5
 _LEAST_SHARE_IN_LEAF = 0.001
 
 Values = Mapping[str, npt.NDArray[np.float64]]
+Mapped = Callable[[Callable[[int], Any], Iterable[int]], Iterable[Any]]
 
 
-def surrogate_rules(sample: pa.Table, model: Model) -> dict[str, Any] | None:
+def surrogate_rules(sample: pa.Table, model: Model, *, mapped: Mapped = map) -> dict[str, Any] | None:
     """Rules for every segment, and how true they are.
 
     A tree of k leaves and ones of up to four times as many are learned on three quarters of the learning profiles. Of
@@ -47,6 +49,9 @@ def surrogate_rules(sample: pa.Table, model: Model) -> dict[str, Any] | None:
         Features and `segment_id` of the sampled profiles in canonical order; profiles without a segment do not count.
     model : Model
         Says which features take part: those of the matrix.
+    mapped : callable, default map
+        Applies a function to items and gives the results in their order: an executor's `map` learns several trees at
+        once, as they are grown outside the interpreter's lock.
 
     Returns
     -------
@@ -74,7 +79,7 @@ def surrogate_rules(sample: pa.Table, model: Model) -> dict[str, Any] | None:
     cuts = {
         name: readable_cuts(each[:n_learned], whole=items[name]["dtype"] == "int64") for name, each in values.items()
     }
-    learner = _Learner(values, cuts, labels[:n_learned], model.seed)
+    learner = _Learner(values, cuts, labels[:n_learned], model.seed, mapped)
     rules = learner.learn(n_learned, learner.best_size(n_fitted, model.n_segments))
     truth = _Truth([_narrowed(rule, values) for rule in rules], values, items, labels, n_learned)
     return {
@@ -106,21 +111,22 @@ class _Rule:
 class _Learner:
     """Learns trees on the first profiles of the sample, of which it sees between which cuts their values lie."""
 
-    def __init__(self, values: Values, cuts: Values, labels: npt.NDArray[np.int64], seed: int) -> None:
+    def __init__(self, values: Values, cuts: Values, labels: npt.NDArray[np.int64], seed: int, mapped: Mapped) -> None:
         n_learned = labels.size
         self.values = {name: each[:n_learned] for name, each in values.items()}
         self.cuts = cuts
         self.labels = labels
         self.seed = seed
+        self.mapped = mapped
         self.codes = np.column_stack([codes_between(self.values[name], each) for name, each in cuts.items()])
 
     def best_size(self, n_fitted: int, n_segments: int) -> int:
         """Most leaves to allow, by what trees learned on the first profiles say of the others."""
         rest = slice(n_fitted, None)
         truth = self.labels[rest]
+        sizes = sorted({max(2, round(factor * n_segments)) for factor in _SIZES})
         tried = []
-        for size in sorted({max(2, round(factor * n_segments)) for factor in _SIZES}):
-            rules = self.learn(n_fitted, size)
+        for size, rules in zip(sizes, self.mapped(partial(self.learn, n_fitted), sizes), strict=True):
             right = sum(int((truth[rule.holds(self.values, rest)] == rule.segment).sum()) for rule in rules)
             score = right / truth.size - _LEAF_COST * len(rules)
             tried.append((len({rule.segment for rule in rules}), score, -size))

@@ -102,13 +102,12 @@ def segment_ids(model: Model, sample: pa.Table) -> npt.NDArray[np.int32]:
 
 
 def totals_of_sample(model: Model, sample: pa.Table, labels: npt.NDArray[np.int32]) -> Totals:
-    """Totals of the sampled profiles alone, with the counts of the whole fit; enough to find names."""
+    """Totals of the sampled profiles alone; enough to find names."""
     names = [feature["name"] for feature in model.features]
     k = model.n_segments
     found = Sums.of(sample, names, group_of(labels, k), k + 1)
-    counts, _ = model.groups()
     return Totals(
-        counts=np.append(counts, 0)[: k + 1],
+        counts=found.counts,
         n_no_data=0,
         sums=dict(zip(names, found.figures / _units_of(model), strict=True)),
         n_known=dict(zip(names, found.n_known, strict=True)),

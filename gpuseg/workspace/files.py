@@ -178,7 +178,7 @@ def digests(paths: Sequence[Path]) -> Generator[str, None, None]:
     OSError
         If one cannot be read, once its turn has come.
     """
-    with ThreadPoolExecutor(len(os.sched_getaffinity(0)), thread_name_prefix="gpuseg-sha256") as threads:
+    with ThreadPoolExecutor(thread_name_prefix="gpuseg-sha256") as threads:
         try:
             yield from threads.map(_sha256, paths)
         finally:

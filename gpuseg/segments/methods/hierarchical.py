@@ -49,6 +49,7 @@ def cut_clusters(hierarchy: Hierarchy, choice: Choice) -> Clusters:
         "micro_clusters": hierarchy.tree.n_points,
         "height_from": nine_digits(low),
         "height_below": nine_digits(high),
+        "merges": [[*pair, nine_digits(height)] for *pair, height in hierarchy.tree.merges_among(cut.groups)],
     }
     centers = cut.means.astype(np.float32)
     placer = ThroughMicroClusters(hierarchy, cut.groups, cut.means)
