@@ -9,7 +9,7 @@ from gpuseg.report import text
 from gpuseg.report.canvas import INK, LINE, MUTED, chip, figure_of, plain, svg
 from gpuseg.report.views import SegmentView
 
-_ROW, _TOP, _NAMED_FROM, _NAMES = 28, 14, 500, 280
+_ROW, _TOP, _NAMED_FROM, _NAMES = 28, 14, 500, 300
 
 
 def dendrogram(

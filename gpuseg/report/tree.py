@@ -40,7 +40,7 @@ def tree_view(choice: Mapping[str, Any], views: Sequence[SegmentView]) -> dict[s
         )
     drawn = n_segments <= _MOST_DRAWN
     return {
-        "broad": Markup(dendrogram(merges, members[-1], by_id, width=640)) if drawn else "",
+        "broad": Markup(dendrogram(merges, members[-1], by_id, width=980)) if drawn else "",
         "narrow": Markup(dendrogram(merges, members[-1], by_id, width=340)) if drawn else "",
         "steps": steps[: min(len(merges) - 1, _MOST_STEPS)],
         "n_more": max(len(merges) - 1 - _MOST_STEPS, 0),

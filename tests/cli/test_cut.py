@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -129,6 +130,44 @@ def test_an_older_version_can_be_cut(out, gpuseg):
     assert (out / "CURRENT").read_text() == "v0003\n"
     manifest = json.loads((out / "v0003" / "manifest.json").read_text())
     assert (manifest["cut_of"], manifest["config"]["cluster"]["segments"]) == ("v0001", 3)
+
+
+def test_it_tells_which_segments_became_which(out, gpuseg):
+    """Finer segments lie within the earlier ones, coarser ones are made of whole ones; both are told with names."""
+    cut(out, segments=6)
+    before = open_run(out)
+    for k, finer in ((9, True), (3, False)):
+        gpuseg("rollback", out, "--to", "v0002")
+        told = gpuseg("--json", "cut", out, "--segments", k).content["stages"]["fit"]["came_from"]
+        assert (told["version"], told["finer"], len(told["segments"])) == ("v0002", finer, k)
+        assert told["names"] == {str(card["segment_id"]): card["name"] for card in before.segments["segments"]}
+        mine, theirs = (
+            pd.read_parquet(run.path / "assignments").set_index("profile_id")["segment_id"]
+            for run in (open_run(out), before)
+        )
+        pairs = pd.DataFrame({"mine": mine, "theirs": theirs}).dropna().groupby("mine")["theirs"].unique()
+        assert [sorted(map(int, pairs[segment])) for segment in range(k)] == told["segments"]
+        assert (finer, {len(parts) for parts in told["segments"]}) in ((True, {1}), (False, {1, 2, 3}), (False, {1, 4}))
+        page = (open_run(out).path / "report.html").read_text()
+        assert "Cut from version v0002" in page
+        assert "More segments, or fewer" in page
+
+
+def test_the_merges_among_segments_are_those_of_the_tree(out):
+    cut(out, segments=5)
+    content, finer = open_run(out).segments, open_run(out)
+    merges = content["choice"]["merges"]
+    assert (len(merges), content["choice"]["height_below"]) == (4, merges[0][2])
+    coarser = cut(out, segments=4).run
+    told = json.loads((coarser.path / "manifest.json").read_text())["cut_of"]
+    assert told == finer.version
+    joined = [parts for parts in coarser_parts(coarser) if len(parts) == 2]
+    assert joined == [merges[0][:2]]
+    assert coarser.segments["choice"]["merges"][0][2] == merges[1][2]
+
+
+def coarser_parts(run):
+    return json.loads((run.path / ".stages" / "fit.json").read_text())["facts"]["came_from"]["segments"]
 
 
 def test_sources_are_not_needed(out, gpuseg, tmp_path):

@@ -87,6 +87,21 @@ def test_far_from_zero():
     np.testing.assert_allclose(far.heights, near.heights, rtol=1e-6)
 
 
+@given(seed=st.integers(0, 10**6), n=st.integers(2, 60), data=st.data())
+def test_merges_above_a_cut_make_every_coarser_cut(seed, n, data):
+    tree = ward_tree(points(seed, n, 3), np.random.default_rng(seed).integers(1, 4, n))
+    k = data.draw(st.integers(1, n))
+    # Whatever the numbers of the groups are.
+    groups = np.random.default_rng(seed).permutation(k).astype(np.int32)[tree.cut(k)]
+    merges = tree.merges_among(groups)
+    assert [height for *_, height in merges] == tree.heights[n - k :].tolist()
+    label = list(range(k))
+    for step, (one, other, _) in enumerate(merges):
+        assert one < other < k + step
+        label = [k + step if each in (one, other) else each for each in label]
+        assert same_groups(np.array(label)[groups], tree.cut(k - 1 - step))
+
+
 @pytest.mark.parametrize("power", [-900, -3, 1, 900])
 def test_any_scale_of_points_and_weights_gives_the_same_tree(power):
     rows, weights = points(4, 60, 3), np.random.default_rng(4).integers(1, 9, 60)

@@ -494,3 +494,54 @@ def test_segments_with_gaps_between_them_do_not_shade(
     chosen = next(c for c in segments["choice"]["candidates"] if c["segments"] == segments["choice"]["segments"])
     chosen |= {"silhouette": 0.1, "groups": groups}
     assert ("The segments shade into each other" in Page(render(segments)).text) == shade
+
+
+# --- the tree ---
+
+
+def with_tree(segments: dict[str, Any]) -> dict[str, Any]:
+    """Six segments of a tree: 4 joins 5, then 0 joins 1, then these two groups, and so on."""
+    merges = [[4, 5, 1.5], [0, 1, 2.0], [6, 7, 3.25], [2, 8, 4.0], [3, 9, 9.0]]
+    segments["choice"] |= {"merges": merges, "height_from": 1.25, "height_below": 1.5}
+    segments["method"] = "hierarchical"
+    return segments
+
+
+def test_the_tree_says_which_segments_would_join(render: Any, segments: dict[str, Any]) -> None:
+    html = render(with_tree(segments))
+    page = Page(html)
+    assert page.section("tree")
+    section = Page(html.split('id="tree"')[1].split("</section>")[0].partition(">")[2]).text
+    for expected in ("5 segments 4 with 5 1.5", "4 segments 0 with 1 2", "3 segments 4 5 with 0 1 3.25"):
+        assert expected in section, expected
+    assert "from 1.25 to below 1.5" in section
+    assert "1 segment " not in section
+    assert html == render(with_tree(segments))
+
+
+def test_segments_that_are_not_described_are_not_named_in_the_tree(render: Any, segments: dict[str, Any]) -> None:
+    hidden = with_tree(segments)["segments"].pop(4)
+    segments["withheld"] = {"group_floor": 10, "n_segments": 1, "n_profiles": 9, "segment_ids": [4]}
+    html = render(segments)
+    assert "1 too small to be told with 5 1.5" in Page(html).text
+    assert hidden["name"] not in html
+    came_from = {"version": "v0001", "finer": True, "segments": [[0], [0], [1], [1], [2], [2]], "names": {"0": "A & B"}}
+    text = Page(render(segments, came_from=came_from)).text
+    assert "Cut from version v0001" in text
+    assert "A & B" in text
+    assert "a segment too small to be told" in text
+
+
+def test_many_segments_are_listed_and_not_drawn(render: Any, segments: dict[str, Any]) -> None:
+    with_tree(segments)
+    n = 60
+    merges = [[0, 1, 1.0]] + [[number + 1, n + number - 1, float(number)] for number in range(1, n - 1)]
+    segments["choice"] |= {"segments": n, "merges": merges}
+    html = render(segments)
+    section = html.split('id="tree"')[1].split("</section>")[0]
+    assert "<svg" not in section
+    assert "And so on, down to 2 segments." in section
+
+
+def test_other_methods_have_no_tree(render: Any, segments: dict[str, Any]) -> None:
+    assert not Page(render(segments)).section("tree")
