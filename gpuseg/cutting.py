@@ -23,12 +23,13 @@ from gpuseg.segments.fit import named
 from gpuseg.segments.methods.granularity import asked_for
 from gpuseg.segments.methods.hierarchical import ThroughMicroClusters, cut_clusters
 from gpuseg.segments.model import Model
+from gpuseg.segments.nesting import came_from, exposed
 from gpuseg.segments.sums import MICRO_CLUSTER, Collected
 from gpuseg.segments.totals import segment_ids
 from gpuseg.sources.plan import Plans
 from gpuseg.stage_table import LENSES, stage_keys, stages_of
 from gpuseg.stages import Facts, Job, described_segments
-from gpuseg.workspace.files import read_json, read_table, write_json
+from gpuseg.workspace.files import read_table, write_json
 from gpuseg.workspace.ledger import Ledger
 from gpuseg.workspace.run_directory import RunDirectory, open_version
 from gpuseg.workspace.version import StageRecord, Version
@@ -158,21 +159,7 @@ class _Cut:
         before = self.donor.stage("fit")
         warnings = [] if before is None else list(before.facts["warnings"])
         facts = {"n_segments": model.n_segments, "n_iter": model.n_iter, "reason": model.choice["reason"]}
-        return facts | {"warnings": warnings, "came_from": self._came_from(model)}
-
-    def _came_from(self, model: Model) -> Facts:
-        """Which of the donor's segments each of these shares profiles with, and the names of those that are told."""
-        pairs = zip(model.segment_of_micro_clusters, self.model.segment_of_micro_clusters, strict=True)
-        found: list[list[int]] = [[] for _ in range(model.n_segments)]
-        for mine, theirs in sorted({(int(mine), int(theirs)) for mine, theirs in pairs}):
-            found[mine].append(theirs)
-        cards = read_json(self.donor.path / "segments.json")["segments"]
-        return {
-            "version": self.donor.name,
-            "finer": model.n_segments > self.model.n_segments,
-            "segments": found,
-            "names": {str(card["segment_id"]): card["name"] for card in cards},
-        }
+        return facts | {"warnings": warnings, "came_from": came_from(model, self.model, self.donor.path)}
 
     def assign(self, job: Job) -> Facts:
         """Give every profile the segment that its micro-cluster has now."""
@@ -182,7 +169,8 @@ class _Cut:
         for _ in counted(job.progress, "assign", mapped, [False] * len(buckets), rows=int):
             pass
         job.version.adopt_files("totals/", self.donor)
-        return described_segments(job, model, self.collected)
+        facts = described_segments(job, model, self.collected)
+        return facts | {"warnings": [*facts["warnings"], *exposed(model, self.model, job.folder, self.donor.path)]}
 
     def lenses(self, job: Job) -> Facts:
         """Take the lenses as they are, and count again who of a segment is where in them."""

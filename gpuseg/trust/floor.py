@@ -33,6 +33,39 @@ def withheld_segments(counts: Sequence[int], floor: int) -> list[int]:
     return sorted(found)
 
 
+def exposed_wholes(
+    parts: Sequence[Sequence[int]],
+    counts: Sequence[int],
+    *,
+    withheld_parts: Sequence[int],
+    withheld_wholes: Sequence[int],
+    floor: int,
+) -> list[int]:
+    """Groups that, told beside a finer division of them, would tell of too few profiles that are withheld there.
+
+    Parameters
+    ----------
+    parts : sequence of sequences of int
+        For each whole group, the finer groups that it is made of.
+    counts : sequence of int
+        Profiles of each finer group.
+    withheld_parts, withheld_wholes : sequence of int
+        Groups of which nothing is published.
+    floor : int
+
+    Returns
+    -------
+    list of int
+        Whole groups that are published and whose withheld parts together have fewer profiles than the floor.
+    """
+    found = []
+    for whole, inside in enumerate(parts):
+        hidden = sum(counts[part] for part in inside if part in withheld_parts)
+        if whole not in withheld_wholes and 0 < hidden < floor:
+            found.append(whole)
+    return found
+
+
 def withheld_cells(counts: npt.NDArray[np.int64], floor: int) -> npt.NDArray[np.bool_]:
     """Cells of a cross-table of two segmentations that are not published, although its row and column sums are known.
 

@@ -153,6 +153,26 @@ def test_it_tells_which_segments_became_which(out, gpuseg):
         assert "More segments, or fewer" in page
 
 
+def test_figures_that_two_versions_would_give_away_are_warned_of(out, gpuseg):
+    """Cuts into more and more segments, until one parts a few profiles from a segment that is told of."""
+    warned = []
+    for k in range(20, 60, 4):
+        cut(out, segments=2)
+        told = gpuseg("--json", "cut", out, "--segments", k)
+        assert told.code == 0
+        withheld = open_run(out).segments["withheld"]
+        hidden = set(withheld["segment_ids"])
+        counts = open_run(out).model.counts
+        parents = coarser_parts(open_run(out))
+        small = [sum(counts[s] for s in hidden if parents[s] == [parent]) for parent in (0, 1)]
+        warned.append(any(0 < number < withheld["group_floor"] for number in small))
+        lines = [line for line in told.content["warnings"] if "side by side tell of fewer than 10" in line]
+        assert len(lines) == warned[-1]
+        if lines:
+            assert lines[0] in (open_run(out).path / "report.html").read_text()
+    assert {True, False} == set(warned)
+
+
 def test_the_merges_among_segments_are_those_of_the_tree(out):
     cut(out, segments=5)
     content, finer = open_run(out).segments, open_run(out)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gpuseg.trust.floor import floored_rules, floored_segments, withheld_segments
+from gpuseg.trust.floor import exposed_wholes, floored_rules, floored_segments, withheld_segments
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,23 @@ def test_no_small_group_can_be_made_out(counts, floor):
     assert all(count >= floor for count in shown)
     rest = sum(counts) - sum(shown)
     assert rest == 0 or rest >= floor or not shown
+
+
+@pytest.mark.parametrize(
+    ("parts", "counts", "hidden", "withheld", "expected"),
+    [
+        # 95 of 100 are told, so that 5 would be.
+        ([[0], [1, 2]], [400, 95, 5], [2], [], [1]),
+        ([[0], [1, 2, 3]], [400, 90, 5, 5], [2, 3], [], []),
+        ([[0], [1, 2, 3]], [400, 91, 5, 4], [2, 3], [], [1]),
+        ([[0], [1, 2]], [400, 95, 5], [2], [1], []),
+        ([[0], [1, 2]], [400, 50, 50], [], [], []),
+        ([[0, 3], [1, 2]], [400, 95, 5, 12], [2, 3], [], [1]),
+        ([[0, 3], [1, 2]], [400, 95, 5, 2], [2, 3], [], [0, 1]),
+    ],
+)
+def test_what_two_divisions_together_give_away(parts, counts, hidden, withheld, expected):
+    assert exposed_wholes(parts, counts, withheld_parts=hidden, withheld_wholes=withheld, floor=10) == expected
 
 
 def content(*counts):
