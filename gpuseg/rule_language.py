@@ -18,6 +18,7 @@ backticks, as "share_Home & Garden". The text is parsed by recursive descent and
 """
 
 import re
+import reprlib
 from collections.abc import Callable, Iterator
 from math import isinf
 from typing import NamedTuple, NoReturn
@@ -142,7 +143,7 @@ class _Parser:
 
     def refuse(self, expected: str, token: _Token | None = None, hint: str = "") -> NoReturn:
         token = token or self.next
-        given = "the end" if token.kind == "end" else repr(token.text)
+        given = "the end" if token.kind == "end" else reprlib.repr(token.text)
         raise ConfigError(f"expected {expected}, not {given}, at character {token.at}{'; ' if hint else ''}{hint}")
 
     def sees(self, *texts: str) -> bool:

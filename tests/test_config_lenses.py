@@ -98,7 +98,7 @@ def test_a_mistake_is_one_line_that_names_the_lens(lenses, message):
 
 def test_there_may_be_a_dozen():
     assert len(parsed(*({"name": f"a{n}"} for n in range(12))).lenses) == 12
-    with pytest.raises(ConfigError, match=r"^lenses: "):
+    with pytest.raises(ConfigError, match=r"^lenses: has 13 items, but may have 12$"):
         parsed(*({"name": f"a{n}"} for n in range(13)))
 
 

@@ -143,6 +143,10 @@ def test_quotes_only_where_they_are_needed():
 REFUSED = [
     ("", "expected a number or a feature, not the end, at character 1"),
     ("amount_sum >", "expected a number or a feature, not the end, at character 13"),
+    (
+        f"amount_sum > {'9' * 400}",
+        "expected a number that float64 can hold, not '999999999999...9999999999999', at character 14",
+    ),
     ("is_new", "expected a comparison such as `> 0` after the value, not the end, at character 7"),
     ("a and b > 1", "expected a comparison such as `> 0` after the value, not 'and', at character 3"),
     ("not a", "expected a comparison such as `> 0` after the value, not the end, at character 6"),

@@ -194,4 +194,4 @@ def assignments(
 def write_assignments(path: Path, table: pa.Table) -> None:
     """Write the assignments of a bucket, names as text; those of micro-clusters have few different figures."""
     through = MICRO_CLUSTER in table.column_names
-    write_table(path, table, repeating=("distance", "confidence") if through else (), keep_types=False)
+    write_table(path, table, repeating=("distance", "confidence") if through else (), as_text=True)

@@ -1,5 +1,6 @@
 """Files that appear whole or not at all."""
 
+import base64
 import errno
 import hashlib
 import json
@@ -103,7 +104,7 @@ def write_table(
     *,
     nullable: Collection[str] | None = None,
     repeating: Collection[str] = (),
-    keep_types: bool = True,
+    as_text: bool = False,
 ) -> None:
     """Write a Parquet file atomically, with page checksums.
 
@@ -118,8 +119,8 @@ def write_table(
         others are written as required, which spares a level for every value.
     repeating : collection of str, optional
         Columns of floats whose values come again and again.
-    keep_types : bool, default True
-        Whether readers get Arrow's own types back. Without, a column of a dictionary is plain text to them.
+    as_text : bool, default False
+        Whether columns of dictionaries are plain text to readers, as if they had been decoded first.
     """
     required = ["profile_id"] if nullable is None else [name for name in table.column_names if name not in nullable]
     table = table.cast(pa.schema([field.with_nullable(field.name not in required) for field in table.schema]))
@@ -134,17 +135,24 @@ def write_table(
             encodings[field.name] = "DELTA_BYTE_ARRAY"
         elif field.name in repeating or not (pa.types.is_floating(field.type) or pa.types.is_integer(field.type)):
             dictionary.append(field.name)
-    with replacing(path) as temporary:
-        pq.write_table(
-            table,
-            temporary,
-            compression=compression or "none",
-            use_dictionary=dictionary,
-            column_encoding=encodings or None,
-            write_page_checksum=True,
-            store_schema=keep_types,
-            write_statistics=["profile_id"] if "profile_id" in table.column_names else False,
-        )
+    options: dict[str, Any] = {
+        "compression": compression or "none",
+        "use_dictionary": dictionary,
+        "column_encoding": encodings or None,
+        "write_page_checksum": True,
+        "store_schema": not as_text,
+        "write_statistics": ["profile_id"] if "profile_id" in table.column_names else False,
+    }
+    with replacing(path) as temporary, pq.ParquetWriter(temporary, table.schema, **options) as writer:
+        writer.write_table(table)
+        if as_text:
+            # What `store_schema` would tell of types, decoded.
+            told = pa.schema([_decoded(field) for field in table.schema]).serialize().to_pybytes()
+            writer.add_key_value_metadata({"ARROW:schema": base64.b64encode(told).decode()})
+
+
+def _decoded(field: pa.Field) -> pa.Field:
+    return field.with_type(field.type.value_type) if pa.types.is_dictionary(field.type) else field
 
 
 def read_table(path: Path, columns: list[str] | None = None) -> pa.Table:

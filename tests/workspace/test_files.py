@@ -162,6 +162,20 @@ def test_a_column_that_repeats_takes_less_room_and_reads_back_alike(tmp_path):
     assert read_table(tmp_path / "b").equals(read_table(tmp_path / "a"))
 
 
+def test_dictionaries_may_be_plain_text_to_readers(tmp_path):
+    words = pa.array(["a", "b", None, "a"]).dictionary_encode()
+    ids = pa.array(["x", "y", "z", "zz"], pa.large_string())
+    coded = pa.table({"profile_id": ids, "segment_name": words, "confidence": [0.1, None, 0.3, 0.4]})
+    plain = coded.set_column(1, "segment_name", words.cast(pa.string()))
+    write_table(tmp_path / "a", coded, as_text=True)
+    write_table(tmp_path / "b", plain)
+    for read in (pq.read_table, read_table):
+        found, expected = read(tmp_path / "a"), read(tmp_path / "b")
+        assert found.equals(expected)
+        assert found.schema.equals(expected.schema, check_metadata=True)
+    assert pq.read_schema(tmp_path / "a").equals(pq.read_schema(tmp_path / "b"), check_metadata=True)
+
+
 def test_every_data_page_notices_a_flipped_bit(tmp_path, table):
     path = tmp_path / "t.parquet"
     write_table(path, table)
