@@ -3,23 +3,44 @@
 import logging
 from collections.abc import Callable
 from functools import lru_cache
+from pickle import UnpicklingError
 from typing import Any
 
 import numba as nb
+
+# What unpickling a truncated file may raise ("The pickle module", on UnpicklingError), and LLVM of what was unpickled.
+_UNREADABLE = (
+    *(UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError),
+    *(RuntimeError, OSError),
+)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
     """A function compiled without the interpreter's lock, once on a machine.
 
     What was compiled lies beside the package, in the user's cache folder or in `NUMBA_CACHE_DIR`. Where none of them
-    can be written, as in a container without a home, every process compiles anew, and one line says so.
+    can be written, as in a container without a home, every process compiles anew, and one line says so. What a lost
+    power supply left half-written is compiled again too.
     """
     try:
-        return nb.njit(cache=True, nogil=True)(function)
+        kernel = nb.njit(cache=True, nogil=True)(function)
     except RuntimeError:
         # numba: "cannot cache function ...: no locator available".
         _tell()
         return nb.njit(nogil=True)(function)
+    cache = kernel._cache
+    load = cache.load_overload
+
+    def load_overload(signature: Any, context: Any) -> Any:
+        try:
+            return load(signature, context)
+        except _UNREADABLE:
+            _tell_damaged(function.__qualname__)
+            cache.flush()
+            return None
+
+    cache.load_overload = load_overload
+    return kernel
 
 
 @lru_cache(maxsize=1)
@@ -28,3 +49,7 @@ def _tell() -> None:
         "no folder for compiled kernels can be written, so every process compiles them anew (10 to 20 seconds); "
         "set NUMBA_CACHE_DIR to one"
     )
+
+
+def _tell_damaged(name: str) -> None:
+    logging.getLogger(__name__).warning("the compiled kernel %s is damaged on disk and is compiled again", name)
