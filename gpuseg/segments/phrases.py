@@ -49,7 +49,7 @@ _SAYINGS = {
     "funnel_depth_mean": "get to step {value} of the 6 from a first view to a purchase",
     "cart_share": "fill the cart in {value} of visits",
     "purchase_share": "buy in {value} of visits",
-    "nps_score": "have a net promoter score of {value}",
+    "nps_score": "have a net promoter score of {value} on a scale from -1 to 1",
     "social_recency_days": "were last active on social networks {value} days ago",
     "created_share": "comment, share or post in {value} of social actions",
 }
@@ -183,7 +183,7 @@ def _clause(feature: FeatureRow, found: Comparison) -> tuple[str, str]:
             f", against {overall} for the {found.whom}"
         )
     if stem in _SAYINGS:
-        if stem in ("nps_score", "response_share"):
+        if stem == "response_share":
             mine, overall = (amount_text(value, "share") for value in (found.value, found.overall))
         return singular(_SAYINGS[stem].format(value=mine), unit), f", against {overall} for the {found.whom}"
     # Labels of other features are nouns, and hold their window.

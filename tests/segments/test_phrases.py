@@ -65,7 +65,10 @@ def test_categories_and_what_has_no_words_of_its_own():
     ("words", "text"),
     [
         (("intent_score", 6.3, 2.1), "show 3 times as much recent interest in buying as the average customer"),
-        (("nps_score", -0.31, 0.25), "have a net promoter score of -31%, against 25% for the average customer"),
+        (
+            ("nps_score", -0.31, 0.25),
+            "have a net promoter score of -0.31 on a scale from -1 to 1, against 0.25 for the average customer",
+        ),
         (
             ("n_social_actions", 1.0, 8.0),
             "are active on social networks 88% less often than the average customer (1 time against 8)",
