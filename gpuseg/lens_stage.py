@@ -1,4 +1,4 @@
-"""The stage of the lenses: what fit and assign do, for each into a folder of its own, and then the cross-tables."""
+"""The stage of the lenses: what fit, assign and explain do, for each into a folder of its own, and the cross-tables."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +11,7 @@ from gpuseg.stages import Facts, Job
 from gpuseg.workspace.files import read_json, write_json
 from gpuseg.workspace.ledger import Once, Plain
 
-_STEPS = {"fit": stages.fit, "assign": stages.assign}
+_STEPS = {"fit": stages.fit, "assign": stages.assign, "explain": stages.explain}
 
 
 def lenses(job: Job) -> Facts:
@@ -33,7 +33,7 @@ def count_lenses(job: Job) -> None:
 
 
 def _lens(job: Job, lens: LensSection) -> Facts:
-    """Fit and assign, each unless an earlier attempt has done it."""
+    """Fit, assign and explain, each unless an earlier attempt has done it."""
     described = read_json(job.folder / "features" / "_features.json")
     config, ledger = config_of(job.config, lens, described), job.ledger.below(lens.name)
     own = replace(job, config=config, below=lens_folder(lens.name), rows={}, samples={})
@@ -49,6 +49,5 @@ def _lens(job: Job, lens: LensSection) -> Facts:
 
     job.progress.say(f"lens {lens.name}, by {lens.cluster.method}")
     once = Once(step, ledger, Plain(), "step", files)
-    fitted: Facts = once("fit")
-    assigned: Facts = once("assign")
-    return fitted | {"warnings": [*fitted["warnings"], *assigned["warnings"]]}
+    facts: dict[str, Facts] = {name: once(name) for name in _STEPS}
+    return facts["fit"] | {"warnings": [line for each in facts.values() for line in each["warnings"]]}

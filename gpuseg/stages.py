@@ -65,7 +65,7 @@ class Job:
     samples : dict of stage name to Arrow table
         Sampled profiles with their segments that `assign` leaves for `explain`; empty where it did not run either.
     below : str
-        Folder of the version that `fit` and `assign` write into: the version itself, or that of a lens.
+        Folder of the version that `fit`, `assign` and `explain` write into: the version itself, or that of a lens.
     """
 
     config: Config
@@ -212,16 +212,16 @@ def explain(job: Job) -> Facts:
     from gpuseg.segments.baseline import rfm_baseline
     from gpuseg.segments.rules import surrogate_rules
 
-    model = Model.read(job.folder / "model")
+    model = Model.read(job.target / "model")
     sample = job.samples.pop("assign", None)
     if sample is None:
         rule = SampleRule(model.seed, job.facts["features"]["n_profiles"])
         sample = labelled_sample(model, rule, job.engine, files=bucket_files(job.folder / "features"))
-    withheld = read_json(job.folder / "segments.json")["withheld"]
+    withheld = read_json(job.target / "segments.json")["withheld"]
     surrogate = surrogate_rules(sample, model, mapped=job.engine.threads.map)
     surrogate = floored_rules(surrogate, withheld["segment_ids"], withheld["group_floor"])
     baseline = rfm_baseline(sample, model.published, model.n_segments, transform=model.transform)
-    write_json(job.folder / "explanations.json", {"format": 1, "surrogate": surrogate, "baseline": baseline})
+    write_json(job.target / "explanations.json", {"format": 1, "surrogate": surrogate, "baseline": baseline})
     return {"fidelity": surrogate["fidelity"] if surrogate else None, "warnings": []}
 
 

@@ -1,5 +1,6 @@
 """Runs with lenses: several segmentations in one run, and how they overlap."""
 
+import json
 import shutil
 from itertools import combinations
 from pathlib import Path
@@ -17,6 +18,7 @@ from gpuseg.pipeline import execute, preview, read_config
 from gpuseg.segments.cross import agreement
 from gpuseg.segments.run import open_run
 from gpuseg.synth import SynthSpec, synthesize
+from gpuseg.workspace.version import Version, content_digest
 from tests.cli.shop import command_line
 from tests.resume.worlds import crashing, litter
 
@@ -309,6 +311,42 @@ def test_the_report_and_the_card_tell_of_lenses(made):
     assert '<td class="n">withheld</td>' in page
     card = (made.path / "MODEL_CARD.md").read_text(encoding="utf-8")
     assert "dense: 3 segments by Ward's hierarchy" in card
+
+
+def test_a_lens_is_explained_as_the_run_is(made, gpuseg_words):
+    """Its rules, with the floor, in words and in the report; and why a profile is in its segment of the lens."""
+    page = (made.path / "report.html").read_text(encoding="utf-8").replace("&#39;", "'")
+    for name, lens in made.lenses.items():
+        surrogate, withheld = lens.explanations["surrogate"], lens.segments["withheld"]["segment_ids"]
+        told = [entry["segment_id"] for entry in surrogate["segments"]]
+        assert told == [segment for segment in range(lens.segments["n_segments"]) if segment not in withheld]
+        assert surrogate["fidelity"] > 0.6, name
+        shown = gpuseg_words("explain", made.path, "--lens", name)
+        assert (shown.code, f"{surrogate['fidelity']:.0%}" in shown.out) == (0, True)
+        first = next(entry["rules"][0]["text"] for entry in surrogate["segments"] if entry["rules"])
+        assert first in shown.out
+        assert f"{first[0].upper()}{first[1:]}." in page
+    rows = made.lenses["dense"].assignments().query("segment_status == 'assigned'")
+    profile = rows.iloc[3]
+    words = ["explain", made.path, "--lens", "dense", "--profile", str(profile["profile_id"])]
+    told = gpuseg_words("--json", *words).content
+    assert (told["method"], told["segment_id"]) == ("hierarchical", profile["segment_id"])
+    assert told["segment_name"] == profile["segment_name"]
+    assert {reason["feature"] for reason in told["reasons"]} <= set(made.lenses["dense"].model.transform.features)
+    lifecycle = made.lenses["lifecycle"]
+    told, rules = lifecycle.explain(int(profile["profile_id"])), lifecycle.segments["choice"]["rules"]["rules"]
+    assert told["rule"] == rules[told["segment_id"]]["where"]
+    assert gpuseg_words("explain", made.path, "--lens", "none").code == 2
+
+
+def test_a_run_without_explanations_of_lenses_says_so(made, tmp_path, gpuseg_words):
+    shutil.copytree(made.path.parent, tmp_path / "out")
+    version = Version(next((tmp_path / "out").glob("v*")))
+    content = version.manifest()
+    content["files"] = [file for file in content["files"] if file["path"] != "lenses/value/explanations.json"]
+    (version.path / "manifest.json").write_text(json.dumps(content | {"sha256": content_digest(content)}))
+    told = gpuseg_words("explain", tmp_path / "out", "--lens", "value")
+    assert (told.code, len(told.lines), "run the configuration again" in told.err) == (2, 1, True)
 
 
 def test_describe_shows_a_lens(made, gpuseg_words):

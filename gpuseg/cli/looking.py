@@ -32,22 +32,20 @@ def finished(path: Path) -> Any:
     )
 
 
+LensName = Annotated[str | None, typer.Option("--lens", help="The segments of this lens.", metavar="NAME")]
+
+
 def describe(
     run: RunPath,
     segment: Annotated[int | None, typer.Option("--segment", help="Only this segment.")] = None,
-    lens: Annotated[str | None, typer.Option("--lens", help="The segments of this lens.", metavar="NAME")] = None,
+    lens: LensName = None,
 ) -> None:
     """Show the segment cards."""
-    from gpuseg.config_messages import nearest
     from gpuseg.errors import ConfigError
     from gpuseg.segments.text import card_text, noise_text, withheld_text
 
     opened = finished(run)
-    lenses = opened.lenses
-    if lens is not None and lens not in lenses:
-        there = f"the lenses are {', '.join(lenses)}{nearest(lens, lenses)}" if lenses else "the run has no lenses"
-        raise ConfigError(f"--lens {lens}: {there}")
-    content = opened.segments if lens is None else lenses[lens].segments
+    content = _looked_through(opened, lens).segments
     cards = content["segments"]
     if segment is not None:
         cards = [card for card in cards if card["segment_id"] == segment]
@@ -64,20 +62,35 @@ def describe(
         parts.append(withheld_text(content["withheld"]))
     if segment is None and (noise := noise_text(content)):
         parts.append(noise)
-    if lens is None:
-        parts.append(f"Next, why one profile is where it is: gpuseg explain {run} --profile ID")
+    through = "" if lens is None else f" --lens {lens}"
+    parts.append(f"Next, why one profile is where it is: gpuseg explain {run}{through} --profile ID")
     print("\n\n".join(parts))
+
+
+def _looked_through(run: Any, lens: str | None) -> Any:
+    """The run, or one lens of it."""
+    from gpuseg.config_messages import nearest
+    from gpuseg.errors import ConfigError
+
+    if lens is None:
+        return run
+    lenses = run.lenses
+    if lens not in lenses:
+        there = f"the lenses are {', '.join(lenses)}{nearest(lens, lenses)}" if lenses else "the run has no lenses"
+        raise ConfigError(f"--lens {lens}: {there}")
+    return lenses[lens]
 
 
 def explain(
     run: RunPath,
     profile: Annotated[str | None, typer.Option("--profile", help="Id of a profile.", metavar="ID")] = None,
+    lens: LensName = None,
 ) -> None:
     """Say why a profile is in its segment; without --profile, show the rules that tell the segments apart."""
     from gpuseg.segments.reason_text import reasons_text
     from gpuseg.segments.rules import rules_text
 
-    opened = finished(run)
+    opened = _looked_through(finished(run), lens)
     if profile is None:
         content = opened.explanations
         names = dict(enumerate(opened.model.names))

@@ -3,16 +3,9 @@
 import logging
 from collections.abc import Callable
 from functools import lru_cache
-from pickle import UnpicklingError
 from typing import Any
 
 import numba as nb
-
-# What unpickling a truncated file may raise ("The pickle module", on UnpicklingError), and LLVM of what was unpickled.
-_UNREADABLE = (
-    *(UnpicklingError, EOFError, AttributeError, ImportError, IndexError, KeyError, TypeError, ValueError),
-    *(RuntimeError, OSError),
-)
 
 
 def compiled(function: Callable[..., Any]) -> Any:
@@ -34,7 +27,8 @@ def compiled(function: Callable[..., Any]) -> Any:
     def load_overload(signature: Any, context: Any) -> Any:
         try:
             return load(signature, context)
-        except _UNREADABLE:
+        except Exception:  # noqa: BLE001
+            # A truncated file raises whatever numba's reading of it comes to.
             _tell_damaged(function.__qualname__)
             cache.flush()
             return None

@@ -5,6 +5,7 @@ from typing import Any
 
 from gpuseg.config_lenses import MAIN
 from gpuseg.report import text
+from gpuseg.report.evidence import rules_view
 from gpuseg.report.views import SegmentView, segment_views
 
 _WITHHELD = "withheld"
@@ -16,7 +17,8 @@ def lenses_view(lenses: Mapping[str, Any] | None, views: Sequence[SegmentView]) 
     Parameters
     ----------
     lenses : mapping or None
-        `segments`, the content of each lens's segments.json by its name, and `cross`, that of cross.json.
+        `segments` and `explanations`, the contents of each lens's segments.json and explanations.json by its name, and
+        `cross`, that of cross.json.
     views : sequence of SegmentView
         Of the run's segments.
     """
@@ -30,7 +32,8 @@ def lenses_view(lenses: Mapping[str, Any] | None, views: Sequence[SegmentView]) 
             {
                 "name": _title(name),
                 "method": text.method(str(content["method"])),
-                "rows": [_row(view) for view in shown[name]],
+                "rows": _rows(shown[name], lenses["explanations"].get(name) or {}),
+                "has_rules": bool((lenses["explanations"].get(name) or {}).get("surrogate")),
                 "n_withheld": content["withheld"]["n_segments"],
                 "noise": _noise(content),
             }
@@ -54,8 +57,19 @@ def _title(name: str) -> str:
     return text.capital(name.replace("_", " "))
 
 
-def _row(view: SegmentView) -> dict[str, Any]:
-    return {"segment": view, "n_profiles": text.count(view.n_profiles), "share": text.percent(view.profile_share)}
+def _rows(views: Sequence[SegmentView], explanations: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each segment with its size, and the widest of the rules by which it is recognised."""
+    found = rules_view(explanations, views)
+    rules = {row["segment"].segment_id: row["rules"] for row in found["rows"]} if found else {}
+    return [
+        {
+            "segment": view,
+            "n_profiles": text.count(view.n_profiles),
+            "share": text.percent(view.profile_share),
+            "rule": next((rule["text"] for rule in rules.get(view.segment_id, ())), ""),
+        }
+        for view in views
+    ]
 
 
 def _noise(content: Mapping[str, Any]) -> dict[str, str] | None:

@@ -85,7 +85,7 @@ def _check_rules(lens: LensSection, described: Sequence[Mapping[str, Any]]) -> N
 
 
 def lens_contents(folder: Path) -> dict[str, Any] | None:
-    """What the report tells of lenses: `cross`, the content of `cross.json`, and `segments`, that of each by name.
+    """What the report tells of lenses: the content of `cross.json`, and what there is of each lens.
 
     Parameters
     ----------
@@ -95,12 +95,16 @@ def lens_contents(folder: Path) -> dict[str, Any] | None:
     Returns
     -------
     dict or None
-        None for a run without lenses.
+        `cross`, and by name of the lens `segments` and `explanations`, the contents of `segments.json` and
+        `explanations.json`, the latter empty for a run that made none; None without lenses.
     """
     if not (folder / CROSS).exists():
         return None
     cross = read_json(folder / CROSS)
+    places = {name: folder / lens_folder(name) for name in cross["lenses"]}
+    explained = {name: place / "explanations.json" for name, place in places.items()}
     return {
         "cross": cross,
-        "segments": {name: read_json(folder / lens_folder(name) / "segments.json") for name in cross["lenses"]},
+        "segments": {name: read_json(place / "segments.json") for name, place in places.items()},
+        "explanations": {name: read_json(path) if path.exists() else {} for name, path in explained.items()},
     }

@@ -35,7 +35,7 @@ class Found:
     features: pa.Table
 
 
-def find_profile(version: Version, profile_id: int | str) -> Found:
+def find_profile(version: Version, profile_id: int | str, *, below: str = "") -> Found:
     """Read a profile's rows from its bucket.
 
     Parameters
@@ -44,6 +44,8 @@ def find_profile(version: Version, profile_id: int | str) -> Found:
         A finished one.
     profile_id : int or str
         Whole-number ids may be given as text.
+    below : str, optional
+        The folder of a lens, whose assignments are meant.
 
     Raises
     ------
@@ -54,9 +56,10 @@ def find_profile(version: Version, profile_id: int | str) -> Found:
     """
     manifest = version.manifest()
     records = [FileRecord(**file) for file in manifest["files"]]
-    first = next((each.path for each in records if each.path.startswith("assignments/")), None)
+    folder = str(PurePosixPath(below) / "assignments")
+    first = next((each.path for each in records if each.path.startswith(f"{folder}/")), None)
     if first is None:
-        raise IntegrityError(f"{version.path / 'assignments'}: holds no tables")
+        raise IntegrityError(f"{version.path / folder}: holds no tables")
     kind = read_table(version.path / first, ["profile_id"]).schema.field("profile_id").type
     ids = _as_ids(profile_id, kind)
     if ids is None:
@@ -64,9 +67,13 @@ def find_profile(version: Version, profile_id: int | str) -> Found:
     # One id is hashed; no GPU is worth waking for it.
     with open_engine(engine="cpu") as engine:
         bucket = int(engine.device.hash_ids(ids, 0)[0]) % int(manifest["n_buckets"])
-    mine = {PurePosixPath(each.path).parent.name: each for each in records if _is_of(each.path, bucket)}
+    mine = {
+        PurePosixPath(each.path).parent.name: each
+        for each in records
+        if str(PurePosixPath(each.path).parent) in (folder, "features") and _is_bucket(each.path, bucket)
+    }
     version.check(list(mine.values()))
-    rows = {folder: _row(version, record, ids) for folder, record in mine.items()}
+    rows = {name: _row(version, record, ids) for name, record in mine.items()}
     if "assignments" not in rows or not rows["assignments"].num_rows:
         raise _unknown(version, kind)
     assignment: dict[str, Any] = rows["assignments"].to_pylist()[0]
@@ -91,9 +98,9 @@ def _as_ids(profile_id: int | str, kind: pa.DataType) -> pa.Array | None:
         return None
 
 
-def _is_of(path: str, bucket: int) -> bool:
+def _is_bucket(path: str, bucket: int) -> bool:
     file = PurePosixPath(path)
-    return file.suffix == ".parquet" and str(file.parent) in ("assignments", "features") and int(file.stem) == bucket
+    return file.suffix == ".parquet" and int(file.stem) == bucket
 
 
 def _row(version: Version, record: FileRecord, ids: pa.Array) -> pa.Table:

@@ -1,5 +1,6 @@
 """A finished run, as a handle on its files."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -119,28 +120,7 @@ class Run:
         IntegrityError
             If a file that the answer needs is not the one that was committed.
         """
-        version = self._explained()
-        found = find_profile(version, profile_id)
-        version.verify("model/")
-        version.verify("segments.json")
-        row, content = found.assignment, self.segments
-        told = {
-            "profile_id": row["profile_id"],
-            "status": row["segment_status"],
-            "method": content["method"],
-            **{key: row[key] for key in ("segment_id", "segment_name", "distance", "confidence")},
-        }
-        if content["method"] == "rules":
-            rules = content["choice"]["rules"]["rules"]
-            told["rule"] = rules[row["segment_id"]]["where"] if 0 <= row["segment_id"] < len(rules) else None
-        if row["segment_status"] == "noise":
-            return told | noise_reasons(self.model, found.features, content)
-        if row["segment_status"] != "assigned":
-            return told | {"runner_up": None, "margin": None, "reasons": []}
-        if row["segment_id"] in content["withheld"]["segment_ids"]:
-            floor = content["withheld"]["group_floor"]
-            raise ConfigError(f"the profile's segment is not described, so that no group of fewer than {floor} is")
-        return told | profile_reasons(self.model, found.features, row["segment_id"], content)
+        return _profile_explained(self._explained(), self.segments, profile_id)
 
     def _explained(self) -> Version:
         """The version, if it has the stage that explains."""
@@ -176,9 +156,58 @@ class Lens:
         Version(self.version).verify(f"{lens_folder(self.name)}/model/")
         return Model.read(self.version / lens_folder(self.name) / "model")
 
+    @property
+    def explanations(self) -> dict[str, Any]:
+        """Content of its `explanations.json`, as of `Run.explanations`.
+
+        Raises
+        ------
+        ConfigError
+            If the run was made without explanations of lenses.
+        """
+        content: dict[str, Any] = read_json(self._explained().path / lens_folder(self.name) / "explanations.json")
+        return content
+
+    def explain(self, profile_id: int | str) -> dict[str, Any]:
+        """Why a profile is in its segment of this lens, as of `Run.explain`."""
+        return _profile_explained(self._explained(), self.segments, profile_id, below=lens_folder(self.name))
+
+    def _explained(self) -> Version:
+        version, path = Version(self.version), f"{lens_folder(self.name)}/explanations.json"
+        if not version.files(path):
+            raise ConfigError(f"{self.version / path}: was not made; run the configuration again")
+        return version
+
     def assignments(self) -> Any:
         """Its segment of every profile, as a pandas DataFrame, likewise."""
         return _frame(self.version, f"{lens_folder(self.name)}/assignments")
+
+
+def _profile_explained(
+    version: Version, content: Mapping[str, Any], profile_id: int | str, *, below: str = ""
+) -> dict[str, Any]:
+    """What `Run.explain` says, of the segmentation whose cards are given."""
+    found = find_profile(version, profile_id, below=below)
+    for name in ("model/", "segments.json"):
+        version.verify(f"{below}/{name}" if below else name)
+    row, model = found.assignment, Model.read(version.path / below / "model")
+    told = {
+        "profile_id": row["profile_id"],
+        "status": row["segment_status"],
+        "method": content["method"],
+        **{key: row[key] for key in ("segment_id", "segment_name", "distance", "confidence")},
+    }
+    if content["method"] == "rules":
+        rules = content["choice"]["rules"]["rules"]
+        told["rule"] = rules[row["segment_id"]]["where"] if 0 <= row["segment_id"] < len(rules) else None
+    if row["segment_status"] == "noise":
+        return told | noise_reasons(model, found.features, content)
+    if row["segment_status"] != "assigned":
+        return told | {"runner_up": None, "margin": None, "reasons": []}
+    if row["segment_id"] in content["withheld"]["segment_ids"]:
+        floor = content["withheld"]["group_floor"]
+        raise ConfigError(f"the profile's segment is not described, so that no group of fewer than {floor} is")
+    return told | profile_reasons(model, found.features, row["segment_id"], content)
 
 
 def _frame(version: Path, folder: str) -> Any:
