@@ -24,6 +24,7 @@ def lenses_view(lenses: Mapping[str, Any] | None, views: Sequence[SegmentView]) 
     """
     if lenses is None:
         return None
+    explained = lenses["explanations"]
     shown = {MAIN: list(views)} | {name: segment_views(content) for name, content in lenses["segments"].items()}
     by_id: dict[str, dict[int | None, SegmentView]]
     by_id = {name: {view.segment_id: view for view in each} for name, each in shown.items()}
@@ -32,8 +33,8 @@ def lenses_view(lenses: Mapping[str, Any] | None, views: Sequence[SegmentView]) 
             {
                 "name": _title(name),
                 "method": text.method(str(content["method"])),
-                "rows": _rows(shown[name], lenses["explanations"].get(name) or {}),
-                "has_rules": bool((lenses["explanations"].get(name) or {}).get("surrogate")),
+                "rows": _rows(shown[name], explained.get(name, {})),
+                "has_rules": content["method"] != "rules" and bool(explained.get(name, {}).get("surrogate")),
                 "n_withheld": content["withheld"]["n_segments"],
                 "noise": _noise(content),
             }
@@ -58,7 +59,7 @@ def _title(name: str) -> str:
 
 
 def _rows(views: Sequence[SegmentView], explanations: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each segment with its size, and the widest of the rules by which it is recognised."""
+    """Each segment with its size, and its own rule or else the widest of those by which it is recognised."""
     found = rules_view(explanations, views)
     rules = {row["segment"].segment_id: row["rules"] for row in found["rows"]} if found else {}
     return [
@@ -66,6 +67,7 @@ def _rows(views: Sequence[SegmentView], explanations: Mapping[str, Any]) -> list
             "segment": view,
             "n_profiles": text.count(view.n_profiles),
             "share": text.percent(view.profile_share),
+            "where": view.content.get("rule"),
             "rule": next((rule["text"] for rule in rules.get(view.segment_id, ())), ""),
         }
         for view in views
