@@ -19,6 +19,7 @@ from gpuseg.pipeline import execute_stage
 from gpuseg.progress import Progress, counted
 from gpuseg.provenance import provenance
 from gpuseg.segments.assign import assignments, write_assignments
+from gpuseg.segments.figures import height_text, rounded_up
 from gpuseg.segments.fit import named
 from gpuseg.segments.methods.granularity import asked_for
 from gpuseg.segments.methods.hierarchical import ThroughMicroClusters, cut_clusters
@@ -31,12 +32,11 @@ from gpuseg.stage_table import LENSES, stage_keys, stages_of
 from gpuseg.stages import Facts, Job, described_segments
 from gpuseg.workspace.files import read_table, write_json
 from gpuseg.workspace.ledger import Ledger
-from gpuseg.workspace.run_directory import RunDirectory, open_version
+from gpuseg.workspace.run_directory import PASSING, RunDirectory, open_version
 from gpuseg.workspace.version import StageRecord, Version
 
 _KEPT = ("validate", "features")
 _READ = ("totals/", "assignments/", "quality.json", "segments.json")
-_MARK = "cut/of.json"
 
 
 def cut(
@@ -94,11 +94,11 @@ def cut(
         donor.verify(folder)
     with kept_memory(), open_engine(engine="cpu") as engine, _place(donor).locked():
         directory = _place(donor)
-        _clear(directory)
+        _check_nothing_unfinished(directory)
         told = {"cut_of": donor.name, "segments": wanted}
         with attempt(directory, progress or Progress(), fresh=True, first=_KEPT[0], facts=told) as tried:
             try:
-                write_json(tried.version.scratch / _MARK, told)
+                write_json(tried.version.scratch / PASSING, told)
                 outcome = _run(_Cut(donor, model, wanted), config, engine, tried, records)
                 facts = provenance(
                     config,
@@ -224,7 +224,7 @@ def _number(model: Model, segments: int | None, height: float | None) -> int:
         low, high = (float(tree.heights[-bound]) if bound <= len(tree.heights) else 0.0 for bound in (most, 1))
         raise ConfigError(
             f"height {height:g} leaves {found:,} segment{'' if found == 1 else 's'}; "
-            f"from {low:.6g} to just below {high:.6g} there are 2 to {most:,}"
+            f"from {height_text(low)} to just below {-rounded_up(-high, 6):.6g} there are 2 to {most:,}"
         )
     return found
 
@@ -237,17 +237,14 @@ def _place(donor: Version) -> RunDirectory:
     return directory
 
 
-def _clear(directory: RunDirectory) -> None:
-    """Remove what a cut that was killed has left; whatever else is unfinished stays, and is told."""
+def _check_nothing_unfinished(directory: RunDirectory) -> None:
+    """Leave alone what a run that was interrupted can go on with."""
     unfinished = directory.unfinished()
-    if unfinished is None:
-        return
-    if not (unfinished.scratch / _MARK).exists():
+    if unfinished is not None:
         raise WorkspaceError(
             f"{directory.root}: {unfinished.name} is not finished; `gpuseg run --resume` finishes it, or removes it "
             "without --resume"
         )
-    directory.discard(unfinished)
 
 
 def _run(one: _Cut, config: Config, engine: Engine, tried: Attempt, given: Mapping[str, StageRecord]) -> Outcome:

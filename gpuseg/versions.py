@@ -58,10 +58,14 @@ def history(path: str | Path) -> list[Told]:
     Raises
     ------
     IntegrityError
-        If no run is kept there, or `CURRENT` names no finished version.
+        If no run is kept there.
     """
     directory = _directory(path)
-    current = directory.current()
+    try:
+        current = directory.current()
+    except IntegrityError:
+        # Whoever mends it needs the names.
+        current = None
     name = None if current is None else current.name
     return [_told(version, is_current=version.name == name) for version in directory.versions()]
 
@@ -72,9 +76,9 @@ def roll_back(path: str | Path, to: str | None = None) -> Version:
     Parameters
     ----------
     path : str or Path
-        The run directory.
+        The run directory, or the folder of a version in it, which is then meant.
     to : str, optional
-        Name of the version; by default the newest finished one before the current. A name also mends a damaged
+        Name of the version; by default the finished one before the current in number. A name also mends a damaged
         `CURRENT`.
 
     Returns
@@ -92,6 +96,9 @@ def roll_back(path: str | Path, to: str | None = None) -> Version:
         If another process is writing to the run, or `CURRENT` cannot be written.
     """
     directory = _directory(path)
+    root = Path(path).absolute()
+    if to is None and root != directory.root:
+        to = root.name
     with directory.locked():
         # A name also mends a `CURRENT` that is damaged.
         version = _before(directory) if to is None else _named(directory, to)
@@ -122,11 +129,14 @@ def _named(directory: RunDirectory, name: str) -> Version:
 def _before(directory: RunDirectory) -> Version:
     current = directory.current()
     if current is None:
-        raise IntegrityError(f"{directory.root}: no version is finished")
+        raise IntegrityError(f"{directory.root}: no version is current; {directory.cure()}")
     finished = [version for version in directory.versions() if version.is_complete]
     earlier = [version for version in finished if int(version.name[1:]) < int(current.name[1:])]
     if not earlier:
-        raise ConfigError(f"{directory.root}: {current.name} is current and no version is before it")
+        raise ConfigError(
+            f"{directory.root}: {current.name} is current and no version is before it; "
+            "--to VERSION makes another current"
+        )
     return earlier[-1]
 
 

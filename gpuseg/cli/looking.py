@@ -106,6 +106,7 @@ def verify(run: RunPath) -> None:
 
     version = Version(finished(run).path)
     n_files = version.verify()
+    version.published_stages()
     console.show(
         f"{version.name}: {n_files} files are as they were committed",
         {"ok": True, "version": version.name, "n_files": n_files},
@@ -119,6 +120,8 @@ def history(run: RunPath) -> None:
 
     told = versions_of(run)
     console.show(history_text(told), {"ok": True, "versions": [each.as_dict() for each in told]})
+    if not any(each.is_current for each in told):
+        console.note(f"no version is current; `gpuseg rollback {run} --to VERSION` makes one current")
 
 
 def rollback(

@@ -61,15 +61,21 @@ def cut(
     """Make another number of segments from the same fit: a new version, in seconds."""
     from gpuseg.cutting import cut as make_cut
     from gpuseg.errors import ConfigError
+    from gpuseg.workspace.run_directory import RunDirectory
 
     if (segments is None) == (height is None):
-        raise ConfigError("cut needs either --segments K or --height H")
+        given = "neither is" if segments is None else "both are"
+        raise ConfigError(f"cut needs either --segments K or --height H; {given} given")
     opened = finished(run)
     with console.progress() as progress:
         outcome = make_cut(opened.path, segments=segments, height=height, progress=progress)
     if not outcome.executed and not console.settings.json:
         n = _of(opened.segments["n_segments"], "segment")
         print(f"{outcome.version.name} has {n} already; nothing was written")
+        folder = outcome.version.path.parent
+        current = RunDirectory(folder).current()
+        if current is not None and current.name != outcome.version.name:
+            print(f"Next, to make it the current one: gpuseg rollback {folder} --to {outcome.version.name}")
         return
     _tell(outcome)
 

@@ -8,6 +8,7 @@ from matplotlib.axes import Axes
 from gpuseg.report import text
 from gpuseg.report.canvas import INK, LINE, MUTED, chip, figure_of, plain, svg
 from gpuseg.report.views import SegmentView
+from gpuseg.segments.figures import height_text
 
 _ROW, _TOP, _NAMED_FROM, _NAMES = 28, 14, 500, 300
 
@@ -30,7 +31,11 @@ def dendrogram(
     """
     height = _TOP + _ROW * len(order) + 30
     left, right = (_NAMES if width >= _NAMED_FROM else 34), width - 12
-    top = max(float(merges[-1][2]), 1e-300)
+    # A height that is not told is somewhere below the next that is.
+    levels = [float(level) if level is not None else None for *_, level in merges]
+    for place in reversed(range(len(levels) - 1)):
+        levels[place] = levels[place + 1] if levels[place] is None else levels[place]
+    top = max(levels[-1] or 0.0, 1e-300)
     ys: list[float] = [0.0] * len(order)
     with figure_of(width, height) as (figure, axes):
         for place, segment in enumerate(order):
@@ -38,8 +43,8 @@ def dendrogram(
             if segment in by_id:
                 _label(axes, by_id[segment], y=ys[segment], named=width >= _NAMED_FROM)
         xs = [float(left)] * len(order)
-        for one, other, level in merges:
-            x = left + (right - left) * float(level) / top
+        for (one, other, _), level in zip(merges, levels, strict=True):
+            x = left + (right - left) * (level or 0.0) / top
             for part in (one, other):
                 axes.plot([xs[part], x], [ys[part]] * 2, color=MUTED, linewidth=1.4)
             axes.plot([x, x], [ys[one], ys[other]], color=MUTED, linewidth=1.4)
@@ -48,7 +53,7 @@ def dendrogram(
         bottom = height - 24
         axes.plot([left, right], [bottom, bottom], color=LINE, linewidth=1)
         axes.text(left, bottom + 14, "0", ha="center", va="center", **plain(11, MUTED))
-        axes.text(right, bottom + 14, f"height {top:.4g}", ha="right", va="center", **plain(11, MUTED))
+        axes.text(right, bottom + 14, f"height {height_text(top)}", ha="right", va="center", **plain(11, MUTED))
         return svg(figure, f"dendrogram-{width}")
 
 

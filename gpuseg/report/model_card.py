@@ -10,6 +10,7 @@ from gpuseg.report.evidence import MEASURES
 from gpuseg.report.lenses import lens_lines
 from gpuseg.report.shared import environment, shared_views
 from gpuseg.report.views import numbers_table, segment_views
+from gpuseg.segments.figures import height_text
 
 
 def render_model_card(
@@ -62,8 +63,8 @@ def render_model_card(
             is_dense=segments["method"] == "hdbscan",
             is_tree=segments["method"] == "hierarchical",
             is_ruled=segments["method"] == "rules",
-            height_from=f"{segments['choice'].get('height_from', 0.0):.6g}",
-            height_below=f"{segments['choice'].get('height_below', 0.0):.6g}",
+            height_from=height_text(segments["choice"].get("height_from", 0.0)),
+            height_below=height_text(segments["choice"].get("height_below", 0.0)),
             n_micro=text.count(segments["choice"].get("micro_clusters") or 0),
             n_no_data=text.count(segments.get("n_no_data") or 0),
             as_of=text.day(segments["as_of"]),

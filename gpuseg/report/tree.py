@@ -8,6 +8,7 @@ from markupsafe import Markup
 from gpuseg.report import text
 from gpuseg.report.dendrogram import dendrogram
 from gpuseg.report.views import SegmentView
+from gpuseg.segments.figures import height_text
 
 _MOST_DRAWN = 40
 _MOST_STEPS = 10
@@ -28,24 +29,29 @@ def tree_view(choice: Mapping[str, Any], views: Sequence[SegmentView]) -> dict[s
         return None
     by_id = {view.segment_id: view for view in views}
     members = [[segment] for segment in range(n_segments)]
-    steps = []
+    steps, n_untold = [], 0
     for position, (one, other, height) in enumerate(merges):
         members.append(members[one] + members[other])
+        if not by_id.keys() & set(members[-1]):
+            n_untold += 1
+            continue
         steps.append(
             {
                 "segments": text.count_of(n_segments - 1 - position, "segment"),
                 "parts": [_part(members[one], by_id), _part(members[other], by_id)],
-                "height": f"{height:.4g}",
+                "height": text.NOTHING if height is None else height_text(height),
             }
         )
     drawn = n_segments <= _MOST_DRAWN
     return {
         "broad": Markup(dendrogram(merges, members[-1], by_id, width=980)) if drawn else "",
         "narrow": Markup(dendrogram(merges, members[-1], by_id, width=340)) if drawn else "",
-        "steps": steps[: min(len(merges) - 1, _MOST_STEPS)],
-        "n_more": max(len(merges) - 1 - _MOST_STEPS, 0),
-        "height_from": f"{choice['height_from']:.6g}",
-        "height_below": f"{choice['height_below']:.6g}",
+        # The last merge leaves one segment, which is none.
+        "steps": steps[:-1][:_MOST_STEPS],
+        "n_more": max(len(steps) - 1 - _MOST_STEPS, 0),
+        "n_untold": n_untold,
+        "height_from": height_text(choice["height_from"]),
+        "height_below": height_text(choice["height_below"]),
     }
 
 
@@ -66,9 +72,11 @@ def origin_view(came_from: Mapping[str, Any] | None, views: Sequence[SegmentView
         {
             "segment": view,
             "parts": [
-                text.shortened(str(names[str(part)]), 60) if str(part) in names else "a segment too small to be told"
+                f"{part} {text.shortened(str(names[str(part)]), 60)}"
                 for part in came_from["segments"][view.segment_id]
-            ],
+                if str(part) in names
+            ]
+            or ["segments too small to be told"],
         }
         for view in views
     ]

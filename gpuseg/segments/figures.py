@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from decimal import ROUND_CEILING, Context, Decimal
 
 
 def amount_text(value: float | None, unit: str) -> str:
@@ -50,3 +51,13 @@ def singular(text: str, unit: str) -> str:
 def listed(words: Sequence[str]) -> str:
     """Words as a list in a sentence: "a, b and c"."""
     return " and ".join(part for part in (", ".join(words[:-1]), words[-1] if words else "") if part)
+
+
+def rounded_up(figure: float, digits: int = 9) -> float:
+    """The least number of so many digits that is not below a figure: as a height it cuts a tree where that does."""
+    return float(Decimal(figure).normalize(Context(prec=digits, rounding=ROUND_CEILING)))
+
+
+def height_text(height: float) -> str:
+    """A height in six digits, so that cutting there gives what is told of it."""
+    return f"{rounded_up(height, 6):.6g}"

@@ -128,6 +128,9 @@ def floored_segments(content: Mapping[str, Any], floor: int) -> dict[str, Any]:
         "n_profiles": sum(cards[place]["n_profiles"] for place in ids),
         "segment_ids": sorted(hidden),
     }
+    merges = content.get("choice", {}).get("merges")
+    if merges and hidden:
+        found["choice"] = content["choice"] | {"merges": _told_merges(merges, hidden, len(cards))}
     projection = content.get("projection")
     if projection and hidden:
         points = [point for point in projection["points"] if point[2] not in hidden]
@@ -136,6 +139,16 @@ def floored_segments(content: Mapping[str, Any], floor: int) -> dict[str, Any]:
         found |= dict.fromkeys(("value_total", "value_per_profile", "projection"))
         blank = dict.fromkeys(("mean", "median", "std"))
         found["features"] = [feature | blank for feature in content["features"]]
+    return found
+
+
+def _told_merges(merges: Sequence[Sequence[Any]], hidden: set[int], n_segments: int) -> list[list[Any]]:
+    """Merges of a tree without the heights of those that have only withheld segments on a side: how far these lie."""
+    untold = [segment in hidden for segment in range(n_segments)]
+    found = []
+    for one, other, height in merges:
+        found.append([one, other, None if untold[one] or untold[other] else height])
+        untold.append(untold[one] and untold[other])
     return found
 
 

@@ -54,10 +54,11 @@ def replacing(path: Path) -> Iterator[Path]:
 def unwritable(path: Path, error: OSError) -> WorkspaceError:
     """What to tell where the file system refuses to take a file."""
     why = error.strerror or str(error) or type(error).__name__
-    if error.errno in NO_SPACE:
+    # NumPy tells a full disk without its number: "210000 requested and 59376 written".
+    if error.errno in NO_SPACE or (error.errno is None and " requested and " in why):
         return WorkspaceError(
             f"{path.parent}: no space is left for {path.name} ({why}); make room there, then go on with "
-            "`gpuseg run --resume`"
+            "`gpuseg run --resume`, or give another command again"
         )
     return WorkspaceError(f"{path}: cannot be written: {why}")
 

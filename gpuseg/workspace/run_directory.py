@@ -20,6 +20,9 @@ from gpuseg.workspace.version import StageRecord, Version, content_digest
 
 _PUBLISH = "publish/ready.json"
 """Scratch that is there while a version has its manifest but is not yet the current one."""
+PASSING = "passing/of.json"
+"""Scratch of a version that nobody can go on with but the process that began it."""
+_LOG = "run.jsonl"
 _VERSION = re.compile(r"^v[0-9]{4,}$")
 
 
@@ -36,7 +39,7 @@ class RunDirectory:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the only writer's place.
+        """Hold the only writer's place, once what a killed one has left is settled.
 
         Raises
         ------
@@ -59,6 +62,7 @@ class RunDirectory:
                 # Only a courtesy to whoever finds the place taken: a full disk has no room even for this.
                 os.pwrite(handle, f"process {os.getpid()} on {socket.gethostname()}".encode(), 0)
             try:
+                self._settle()
                 yield
             except OSError as error:
                 if error.errno not in NO_SPACE:
@@ -66,6 +70,19 @@ class RunDirectory:
                 raise unwritable(Path(error.filename or self.root / "its files"), error) from None
         finally:
             os.close(handle)
+
+    def _settle(self) -> None:
+        """Finish what was all but finished when its process was killed; remove what nobody can go on with."""
+        versions = self.versions()
+        if not versions:
+            return
+        newest = versions[-1]
+        if newest.is_complete:
+            if (newest.scratch / _PUBLISH).exists():
+                self.point_to(newest)
+                shutil.rmtree(newest.scratch, ignore_errors=True)
+        elif (newest.scratch / PASSING).exists() or all(path.name == _LOG for path in newest.path.iterdir()):
+            self.discard(newest)
 
     @staticmethod
     def is_version(name: str) -> bool:
@@ -93,24 +110,23 @@ class RunDirectory:
         try:
             name = pointer.read_text(encoding="utf-8").strip()
         except (OSError, UnicodeDecodeError):
-            raise IntegrityError(f"{pointer}: cannot be read; restore it or run again") from None
+            raise IntegrityError(f"{pointer}: cannot be read; {self.cure()}") from None
         version = Version(self.root / name)
         if not _VERSION.match(name) or not version.is_complete:
-            raise IntegrityError(f"{pointer}: names no finished version; restore it or run again")
+            raise IntegrityError(f"{pointer}: names no finished version; {self.cure()}")
         return version
 
-    def unfinished(self) -> Version | None:
-        """The newest version, where it is not finished, or was about to become the current one."""
-        versions = self.versions()
-        if not versions or (versions[-1].is_complete and not self._is_on_its_way(versions[-1])):
-            return None
-        return versions[-1]
+    def cure(self) -> str:
+        """What makes a version current where none is."""
+        finished = [version.name for version in self.versions() if version.is_complete]
+        if not finished:
+            return "remove it and run again"
+        return f"`gpuseg rollback {self.root} --to {finished[-1]}` makes that version current"
 
-    def _is_on_its_way(self, version: Version) -> bool:
-        if not (version.scratch / _PUBLISH).exists():
-            return False
-        pointer = self.root / "CURRENT"
-        return not pointer.exists() or pointer.read_text(encoding="utf-8", errors="replace").strip() != version.name
+    def unfinished(self) -> Version | None:
+        """The newest version, where it is not finished."""
+        versions = self.versions()
+        return None if not versions or versions[-1].is_complete else versions[-1]
 
     def begin(self) -> Version:
         """Make the folder of the next version."""
@@ -140,7 +156,6 @@ class RunDirectory:
             "stages": {record.stage: _timed(record) for record in stages},
             "files": [asdict(file) for record in stages for file in record.files],
         }
-        shutil.rmtree(version.scratch, ignore_errors=True)
         write_json(version.scratch / _PUBLISH, {})
         write_json(version.path / "manifest.json", content | {"sha256": content_digest(content)})
         self.point_to(version)
@@ -175,6 +190,8 @@ def open_version(path: Path) -> Version:
     version = directory.current()
     if version is not None:
         return version
+    if any(version.is_complete for version in directory.versions()):
+        raise IntegrityError(f"{path / 'CURRENT'}: is missing; {directory.cure()}")
     unfinished = directory.unfinished()
     if unfinished is not None:
         raise IntegrityError(f"{path}: {unfinished.name} is not finished; `gpuseg run --resume` finishes it")

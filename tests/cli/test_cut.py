@@ -14,6 +14,7 @@ import gpuseg as package
 from gpuseg.cli import main
 from gpuseg.cutting import cut
 from gpuseg.errors import ConfigError, IntegrityError, WorkspaceError
+from gpuseg.segments.figures import height_text
 from gpuseg.segments.run import open_run
 
 SAME = ("model", "totals", "assignments", "segments.json", "explanations.json", "features", "state")
@@ -238,7 +239,7 @@ def test_the_heights_of_segments_are_told(out, gpuseg):
         low, high = choice["height_from"], choice["height_below"]
         assert low < high
         card = (version / "MODEL_CARD.md").read_text()
-        assert f"from {low:.6g} to below {high:.6g}" in card
+        assert f"from {height_text(low)} to below {height_text(high)}" in card
         cut(out, segments=2)
         assert cut(out, height=(low + high) / 2).run.segments["n_segments"] == k
 
@@ -298,6 +299,21 @@ def test_nothing_is_left_of_a_cut_that_fails(out, monkeypatch):
         cut(out, segments=3)
     assert sorted(path.name for path in out.iterdir() if path.is_dir()) == ["v0001"]
     assert (out / "CURRENT").read_text() == "v0001\n"
+
+
+def test_heights_that_are_told_cut_where_they_say(out):
+    """Rounded up, so that a height copied from the report, the model card or `choice` leaves so many segments."""
+    first = cut(out, segments=9).run
+    choice = first.segments["choice"]
+    places = [(9, choice["height_from"]), *((8 - step, height) for step, (*_, height) in enumerate(choice["merges"]))]
+    page = (first.path / "report.html").read_text()
+    for k, height in places:
+        if height is None or k < 2:
+            continue
+        for told in (height, float(height_text(height))):
+            made = cut(first.path, height=told)
+            assert made.run.segments["n_segments"] == k
+        assert k == 9 or f">{height_text(height)}<" in page
 
 
 def test_what_a_killed_cut_left_is_removed(out, monkeypatch):

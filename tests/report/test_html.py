@@ -524,12 +524,29 @@ def test_segments_that_are_not_described_are_not_named_in_the_tree(render: Any, 
     segments["withheld"] = {"group_floor": 10, "n_segments": 1, "n_profiles": 9, "segment_ids": [4]}
     html = render(segments)
     assert "1 too small to be told with 5 1.5" in Page(html).text
+    assert "5 segments 1 too small to be told with 5 – " in Page(render(untold_height(segments))).text
     assert hidden["name"] not in html
     came_from = {"version": "v0001", "finer": True, "segments": [[0], [0], [1], [1], [2], [2]], "names": {"0": "A & B"}}
     text = Page(render(segments, came_from=came_from)).text
     assert "Cut from version v0001" in text
     assert "A & B" in text
-    assert "a segment too small to be told" in text
+    assert "0 A & B" in text
+    assert "segments too small to be told" in text
+
+
+def untold_height(segments: dict[str, Any]) -> dict[str, Any]:
+    """The lowest merge has a side without a segment that is described."""
+    segments["choice"]["merges"][0][2] = None
+    return segments
+
+
+def test_merges_of_nothing_but_small_segments_are_not_listed(render: Any, segments: dict[str, Any]) -> None:
+    with_tree(segments)["segments"][4:6] = []
+    segments["withheld"] = {"group_floor": 10, "n_segments": 2, "n_profiles": 9, "segment_ids": [4, 5]}
+    text = Page(render(untold_height(segments))).text
+    assert "5 segments" not in text.partition("With fewer segments")[2]
+    assert "4 segments 0 with 1 2" in text
+    assert "Segments too small to be told join before." in text
 
 
 def test_many_segments_are_listed_and_not_drawn(render: Any, segments: dict[str, Any]) -> None:

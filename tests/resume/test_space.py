@@ -19,8 +19,8 @@ FULL = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 PLACES = [
     ("gpuseg.engine.spill:_one_batch", 5),
     ("gpuseg.workspace.ledger:pa.ipc.new_file", 2),
-    ("gpuseg.workspace.files:pq.write_table", 1),
-    ("gpuseg.workspace.files:pq.write_table", 12),
+    ("gpuseg.workspace.files:pq.ParquetWriter", 1),
+    ("gpuseg.workspace.files:pq.ParquetWriter", 12),
     ("gpuseg.segments.blocks:np.save", 2),
     ("gpuseg.workspace.files:Path.write_text", 1),
     ("gpuseg.workspace.files:Path.write_text", 6),
@@ -87,7 +87,7 @@ def test_other_refusals_are_told_as_they_are(sources, out, small, monkeypatch):
     def refuse(*_, **__):
         raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(files.pq, "write_table", refuse)
+    monkeypatch.setattr(files.pq, "ParquetWriter", refuse)
     with pytest.raises(WorkspaceError, match=r"cannot be written: Input/output error$"):
         go_on(config(sources, out))
 

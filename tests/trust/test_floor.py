@@ -53,6 +53,14 @@ def test_what_two_divisions_together_give_away(parts, counts, hidden, withheld, 
     assert exposed_wholes(parts, counts, withheld_parts=hidden, withheld_wholes=withheld, floor=10) == expected
 
 
+def test_heights_of_segments_that_are_withheld_are_too():
+    merges = [[2, 3, 1.5], [1, 4, 2.5], [0, 5, 4.0]]
+    told = floored_segments(content(50, 30, 6, 5) | {"choice": {"segments": 4, "merges": merges}}, 10)
+    assert told["withheld"]["segment_ids"] == [2, 3]
+    assert told["choice"] == {"segments": 4, "merges": [[2, 3, None], [1, 4, None], [0, 5, 4.0]]}
+    assert merges[0][2] == 1.5
+
+
 def content(*counts):
     cards = [{"segment_id": place, "n_profiles": count, "name": f"S{place}"} for place, count in enumerate(counts)]
     return {

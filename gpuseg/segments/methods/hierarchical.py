@@ -18,6 +18,7 @@ from gpuseg.config import Config
 from gpuseg.engine import Engine
 from gpuseg.progress import Meter
 from gpuseg.segments.arrays import read_array, write_array
+from gpuseg.segments.figures import rounded_up
 from gpuseg.segments.methods.base import Clusters, Method, Rows, nine_digits
 from gpuseg.segments.methods.granularity import choose_granularity, hierarchy_of
 from gpuseg.segments.placing import Placement, Profiles, WithoutNoise
@@ -47,9 +48,9 @@ def cut_clusters(hierarchy: Hierarchy, choice: Choice) -> Clusters:
     low, high = hierarchy.tree.heights_of(choice.segments)
     told = choice.as_dict() | {
         "micro_clusters": hierarchy.tree.n_points,
-        "height_from": nine_digits(low),
-        "height_below": nine_digits(high),
-        "merges": [[*pair, nine_digits(height)] for *pair, height in hierarchy.tree.merges_among(cut.groups)],
+        "height_from": rounded_up(low),
+        "height_below": rounded_up(high),
+        "merges": [[*pair, rounded_up(height)] for *pair, height in hierarchy.tree.merges_among(cut.groups)],
     }
     centers = cut.means.astype(np.float32)
     placer = ThroughMicroClusters(hierarchy, cut.groups, cut.means)
