@@ -204,7 +204,11 @@ def described_segments(job: Job, model: Model, collected: Collected) -> Facts:
     )
     content = floored_segments(content, job.config.privacy.group_floor)
     write_json(job.target / "segments.json", content)
-    return {key: content[key] for key in ("n_assigned", "n_noise", "n_no_data")} | {"warnings": []}
+    warnings = []
+    if 2 * (hidden := content["withheld"]["n_profiles"]) > content["n_assigned"]:
+        n_assigned = content["n_assigned"]
+        warnings.append(f"{hidden:,} of {n_assigned:,} profiles are in segments too small to describe; ask for fewer")
+    return {key: content[key] for key in ("n_assigned", "n_noise", "n_no_data")} | {"warnings": warnings}
 
 
 def explain(job: Job) -> Facts:

@@ -15,6 +15,8 @@ _NOTABLE_GAP = 0.03
 _NOTABLE_EFFECT = 0.5
 _NOTABLE_TASTE = 0.05
 _OVERLAPPING = 0.25
+# Share of people from which on rules of thumb may be said to tell segments apart.
+_TOLD_APART = 0.8
 _MOST = 6
 # Times the average from which a segment is worth naming for what each of its members brings.
 _DEAR = 1.5
@@ -201,7 +203,9 @@ def _how_sharp(
         return Finding("How sharp they are", sentence, detail, None)
     if not detail or not several:
         return None
-    sentence = ("A few plain rules tell the segments apart", True), (".", False)
+    whole = (text.finite((rules or {}).get("fidelity")) or 0.0) >= _TOLD_APART
+    told = "A few plain rules tell the segments apart" if whole else "Plain rules tell only some of the segments apart"
+    sentence = (told, True), (".", False)
     return Finding("How sharp they are", sentence, detail.replace("still ", ""), None)
 
 

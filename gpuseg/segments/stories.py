@@ -18,6 +18,8 @@ _MOST_ATTRIBUTES, _MOST_TASTES = 2, 3
 _CLEAR_EFFECT = 0.25
 _TWICE, _HALF, _MUCH = 1.95, 0.5, 1.5
 _WEEKLY = 9.9
+# Spend against the average, below which it is worth a word.
+_LESS = 0.95
 _NOTABLE, _OUTWEIGHS, _REMARKABLE = 0.2, 1.5, 0.9
 _BUYING = {"recency_days", "n_orders", "n_lines", "amount_sum", "amount_per_order", "n_active_days", "tenure_days"}
 _BUYING |= {"gap_days_mean", "gap_days_std"}
@@ -223,14 +225,15 @@ def _by_rhythm(facts: Facts) -> Iterator[tuple[str, str]]:
         text = f"Consider a threshold offer a little above {amount_text(basket, 'currency')}, their average order."
         yield text, "they come more often than others, with smaller baskets"
     slow = facts.effect("n_orders") < 0 and facts.effect("gap_days_mean") >= 0
-    if gap is not None and slow and ratio is not None and ratio < 1:
+    less = ratio is not None and ratio < _LESS
+    if gap is not None and slow and ratio is not None and less:
         yield (
             f"Consider testing a reason to come back sooner than their usual {_days(gap)}.",
             f"they spend {1 - ratio:.0%} less than the average",
         )
     if gap is not None and gap <= _WEEKLY and ratio is not None and ratio < _MUCH:
         yield "Consider small tests that add an item to a visit.", f"they buy every {_days(gap)} on average already"
-    elif ratio is not None and ratio < 1:
+    elif less:
         yield "Consider testing offers from categories they rarely buy.", "they spend less than the average"
 
 

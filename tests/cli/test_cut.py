@@ -174,6 +174,14 @@ def test_figures_that_two_versions_would_give_away_are_warned_of(out, gpuseg):
     assert {True, False} == set(warned)
 
 
+def test_segments_most_of_which_are_too_small_are_warned_of(out, gpuseg):
+    told = gpuseg("--json", "cut", out, "--segments", "119")
+    content = open_run(out).segments
+    assert 2 * content["withheld"]["n_profiles"] > content["n_assigned"]
+    line = f"{content['withheld']['n_profiles']:,} of {content['n_assigned']:,} profiles are in segments too small"
+    assert any(warning.startswith(line) for warning in told.content["warnings"])
+
+
 def test_the_merges_among_segments_are_those_of_the_tree(out):
     cut(out, segments=5)
     content, finer = open_run(out).segments, open_run(out)
