@@ -20,8 +20,9 @@ def dendrogram(
 
     Parameters
     ----------
-    merges : sequence of (int, int, float)
-        Numbers of the two groups that join, segments first and then the groups that merges make, and the height.
+    merges : sequence of (int, int, float or None)
+        Numbers of the two groups that join, segments first and then the groups that merges make, and the height, None
+        where it is not told.
     order : sequence of int
         Segments from top to bottom, so that those that join stand together.
     by_id : mapping of int to SegmentView
@@ -31,11 +32,8 @@ def dendrogram(
     """
     height = _TOP + _ROW * len(order) + 30
     left, right = (_NAMES if width >= _NAMED_FROM else 34), width - 12
-    # A height that is not told is somewhere below the next that is.
-    levels = [float(level) if level is not None else None for *_, level in merges]
-    for place in reversed(range(len(levels) - 1)):
-        levels[place] = levels[place + 1] if levels[place] is None else levels[place]
-    top = max(levels[-1] or 0.0, 1e-300)
+    levels = _levels([height for *_, height in merges])
+    top = max(levels[-1], 1e-300)
     ys: list[float] = [0.0] * len(order)
     with figure_of(width, height) as (figure, axes):
         for place, segment in enumerate(order):
@@ -44,7 +42,7 @@ def dendrogram(
                 _label(axes, by_id[segment], y=ys[segment], named=width >= _NAMED_FROM)
         xs = [float(left)] * len(order)
         for (one, other, _), level in zip(merges, levels, strict=True):
-            x = left + (right - left) * (level or 0.0) / top
+            x = left + (right - left) * level / top
             for part in (one, other):
                 axes.plot([xs[part], x], [ys[part]] * 2, color=MUTED, linewidth=1.4)
             axes.plot([x, x], [ys[one], ys[other]], color=MUTED, linewidth=1.4)
@@ -53,8 +51,19 @@ def dendrogram(
         bottom = height - 24
         axes.plot([left, right], [bottom, bottom], color=LINE, linewidth=1)
         axes.text(left, bottom + 14, "0", ha="center", va="center", **plain(11, MUTED))
-        axes.text(right, bottom + 14, f"height {height_text(top)}", ha="right", va="center", **plain(11, MUTED))
+        if merges[-1][2] is not None:
+            axes.text(right, bottom + 14, f"height {height_text(top)}", ha="right", va="center", **plain(11, MUTED))
         return svg(figure, f"dendrogram-{width}")
+
+
+def _levels(heights: Sequence[float | None]) -> list[float]:
+    """Heights to draw: one that is not told lies as high as the next that is, or above all of them."""
+    highest = max((height for height in heights if height is not None), default=0.8)
+    found, above = [], 1.25 * highest
+    for height in reversed(heights):
+        above = above if height is None else height
+        found.append(above)
+    return found[::-1]
 
 
 def _label(axes: Axes, view: SegmentView, *, y: float, named: bool) -> None:

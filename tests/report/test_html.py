@@ -549,6 +549,14 @@ def test_merges_of_nothing_but_small_segments_are_not_listed(render: Any, segmen
     assert "Segments too small to be told join before." in text
 
 
+def test_a_tree_whose_top_is_not_told_is_drawn_without_a_height(render: Any, segments: dict[str, Any]) -> None:
+    with_tree(segments)["choice"]["merges"][-1][2] = None
+    section = render(segments).split('id="tree"')[1].split("</section>")[0]
+    assert section.count("<svg") == 2
+    assert "height 9" not in section
+    assert "1e-300" not in section
+
+
 def test_many_segments_are_listed_and_not_drawn(render: Any, segments: dict[str, Any]) -> None:
     with_tree(segments)
     n = 60
