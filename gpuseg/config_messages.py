@@ -76,9 +76,9 @@ def _described(problem: Any, keys: Keys, content: Mapping[str, Any]) -> tuple[st
     key = _named(place, content)
     if "[key]" in problem["loc"]:
         return key, f"{_shown(problem['input'])}: a name here must be text; put it in quotes"
-    if problem["type"] == "too_long" and isinstance(given, Sequence) and not isinstance(given, str):
-        return key, f"has {len(given):,} items, but may have {problem['ctx']['max_length']:,}"
     if key in _LISTS:
+        if problem["type"] == "too_long" and isinstance(given, Sequence):
+            return key, f"has {len(given):,} items, but may have {problem['ctx']['max_length']:,}"
         return key, f"{_shown(given)}: {_LISTS[key]}"
     return key, f"{_shown(given)}: must be {keys.takes(schema)}{_hint(given, schema)}"
 
