@@ -195,15 +195,16 @@ def _how_sharp(
     tried = choice.get("candidates") or ()
     chosen: Mapping[str, Any] = next((c for c in tried if c.get("segments") == choice["segments"]), {})
     apart, rules = text.finite(chosen.get("silhouette")), explanations.get("surrogate")
+    fidelity = text.finite(rules.get("fidelity")) if rules else None
     detail = ""
-    if rules and text.finite(rules.get("fidelity")) is not None:
-        detail = f"A few plain rules still give {text.percent(rules['fidelity'])} of {people.many} the same segment."
+    if fidelity is not None:
+        detail = f"A few plain rules still give {text.percent(fidelity)} of {people.many} the same segment."
     if several and apart is not None and apart < _OVERLAPPING and (chosen.get("groups") or 1) == 1:
         sentence = ("The segments shade into each other", True), (": use them as a scale, not as sealed boxes.", False)
         return Finding("How sharp they are", sentence, detail, None)
-    if not detail or not several:
+    if fidelity is None or not several:
         return None
-    whole = (text.finite((rules or {}).get("fidelity")) or 0.0) >= _TOLD_APART
+    whole = fidelity >= _TOLD_APART
     told = "A few plain rules tell the segments apart" if whole else "Plain rules tell only some of the segments apart"
     sentence = (told, True), (".", False)
     return Finding("How sharp they are", sentence, detail.replace("still ", ""), None)

@@ -43,9 +43,9 @@ def render_report(
     explanations : mapping, optional
         The content of explanations.json; without it there are no rules and no comparison with RFM scores.
     lenses : mapping, optional
-        `cross`, the content of cross.json, and `segments`, that of each lens's segments.json by its name.
+        As of `gpuseg.segments.lenses.lens_contents`.
     came_from : mapping, optional
-        Of a cut: `version`, `finer`, `segments` and `names`, as of `gpuseg.report.tree.origin_view`.
+        Of a cut, as of `gpuseg.segments.nesting.came_from`.
 
     Returns
     -------

@@ -61,8 +61,7 @@ def origin_view(came_from: Mapping[str, Any] | None, views: Sequence[SegmentView
     Parameters
     ----------
     came_from : mapping or None
-        `version`; `finer`, whether there are more segments now; `segments`, for each of them the ids of those of that
-        version that it shares profiles with; `names` of those that are described there, by id as text.
+        As of `gpuseg.segments.nesting.came_from`.
     views : sequence of SegmentView
     """
     if came_from is None:
