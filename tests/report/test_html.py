@@ -570,3 +570,17 @@ def test_many_segments_are_listed_and_not_drawn(render: Any, segments: dict[str,
 
 def test_other_methods_have_no_tree(render: Any, segments: dict[str, Any]) -> None:
     assert not Page(render(segments)).section("tree")
+
+
+@pytest.mark.parametrize(
+    ("fidelity", "said"),
+    [
+        (0.914, "A few plain rules tell the segments apart."),
+        (0.6, "Plain rules tell only some of the segments apart."),
+    ],
+)
+def test_rules_are_praised_as_far_as_they_go(
+    render: Any, segments: dict[str, Any], explanations: dict[str, Any], fidelity: float, said: str
+) -> None:
+    explanations["surrogate"]["fidelity"] = fidelity
+    assert said in Page(render(segments, explanations=explanations)).text

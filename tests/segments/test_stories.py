@@ -133,3 +133,9 @@ def test_the_average_segment_says_so():
     assert told(value_ratio=None, drop=("gap_days_mean",))["headline"] == (
         "25% of customers; they are close to the average customer in every respect."
     )
+
+
+@pytest.mark.parametrize(("value_ratio", "advised"), [(0.8, True), (0.94, True), (0.96, False), (1.0, False)])
+def test_who_spends_about_the_average_is_not_told_to_spend_less(value_ratio, advised):
+    reasons = [action["because"] for action in told(value_ratio=value_ratio)["actions"]]
+    assert any("less than the average" in reason for reason in reasons) is advised

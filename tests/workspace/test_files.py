@@ -219,3 +219,9 @@ def test_sha256_is_that_of_the_bytes(tmp_path, n_bytes):
 def test_json_is_readable_by_anything(tmp_path):
     write_json(tmp_path / "c.json", {"a": [1]})
     assert json.loads((tmp_path / "c.json").read_bytes()) == {"a": [1]}
+
+
+def test_a_full_disk_that_numpy_tells_without_its_number_is_one(tmp_path):
+    told = r"no space is left for a\.npy \(210000 requested and 59376 written\)"
+    with pytest.raises(WorkspaceError, match=told), replacing(tmp_path / "a.npy"):
+        raise OSError("210000 requested and 59376 written")
