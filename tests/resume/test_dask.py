@@ -28,7 +28,7 @@ from tests.resume.clusters import ENVIRONMENT, PATHS, code_of, members, schedule
 from tests.resume.worlds import config, crashing, go_on, litter, promised
 
 sys.path.append(PATHS[1])
-from dask_work import WaitForFile, Work
+from dask_work import LateWork, WaitForFile, Work
 
 # A warning that were an error would end a thread that watches workers.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -85,6 +85,12 @@ def test_an_item_that_kills_every_worker_is_named(workers, action):
     with pytest.raises(EngineError, match=line):
         list(workers.map(Work(action), range(12)))
     assert list(workers.map(Work("nothing"), range(3))) == [0, 1, 4]
+
+
+@pytest.mark.slow
+def test_an_item_whose_end_was_not_told_any_more_is_not_blamed(workers):
+    with pytest.raises(EngineError, match="4 workers died one after the other while they worked on bucket 3;"):
+        list(workers.map(LateWork("kill"), range(12)))
 
 
 @pytest.mark.slow

@@ -39,14 +39,34 @@ class _Flight:
     n_losses: int = 0
     was_done: bool = False
 
-    def note(self, _future: Future) -> None:
+    @property
+    def is_open(self) -> bool:
+        """Whether it is on its way and has not ended."""
+        return self.future is not None and not self.was_done
+
+    @property
+    def is_suspect(self) -> bool:
+        """Whether a worker died that had begun it, and none has ended it yet."""
+        return self.n_deaths > 0 and not self.was_done
+
+    def note(self, future: Future) -> None:
         """Once done it is no danger, though its result may be lost with its worker."""
-        self.was_done = True
+        self.was_done = self.was_done or not future.cancelled()
+
+    def hold(self) -> None:
+        """Take it back; a worker that comes again under its old address must not find it."""
+        if self.future is not None:
+            self.future.release()
+        self.future = None
 
 
 @dataclass
 class Flights:
     """The items of one function, landing in the order in which they started.
+
+    What a worker had begun when it died is suspected: each suspect goes alone to a worker without other work, and what
+    is not on its way is held until all have ended. A worker may die before it could tell what it had ended, and an
+    innocent item would be blamed again and again for the one that follows it.
 
     Parameters
     ----------
@@ -76,9 +96,8 @@ class Flights:
 
     def start(self, item: Any) -> None:
         """Send an item on its way."""
-        flight = _Flight(item, next(self._numbers))
-        self._send(flight)
-        self.waiting.append(flight)
+        self.waiting.append(_Flight(item, next(self._numbers)))
+        self._release()
 
     def land(self) -> Any:
         """The result of the first item that is under way.
@@ -90,35 +109,58 @@ class Flights:
         Exception
             What the function raised.
         """
-        flight = self.waiting[0]
+        first = self.waiting[0]
         while True:
+            self._release()
+            flight = first if first.future is not None else next((f for f in self.waiting if f.is_open), None)
+            if flight is None:
+                # The last suspect has ended just now.
+                continue
             try:
-                result = flight.future.result(timeout=POLL_SECONDS)
+                if flight is first:
+                    result = flight.future.result(timeout=POLL_SECONDS)
+                    self.waiting.popleft()
+                    return result
+                self._await(flight)
             except KilledWorker:
                 raise self._given_up(flight) from None
             except FutureCancelledError as error:
                 self._shared = None
-                self._resend(flight, error)
+                self._count_loss(flight, error)
             except (TimeoutError, CommClosedError) as error:
-                if flight.future.status == "error":
+                if flight is first and flight.future.status == "error":
                     raise
                 self._look_after()
                 if not isinstance(error, TimeoutError):
-                    self._resend(flight, error)
-            else:
-                self.waiting.popleft()
-                return result
+                    self._count_loss(flight, error)
 
     def cancel(self) -> None:
         """Let go of all items."""
-        self.client.cancel([flight.future for flight in self.waiting], force=True)
+        self.client.cancel([flight.future for flight in self.waiting if flight.future is not None], force=True)
+
+    def _await(self, flight: _Flight) -> None:
+        """Wait for the end of an item that another is held for; what it raised is told when it lands."""
+        flight.future.exception(timeout=POLL_SECONDS)
+        if flight.future.cancelled():
+            flight.future.result(timeout=POLL_SECONDS)
+        flight.note(flight.future)
+
+    def _release(self) -> None:
+        """Send what is held; as long as there are suspects only those, each to a worker without other work."""
+        suspects = [flight for flight in self.waiting if flight.is_suspect]
+        for flight in suspects or self.waiting:
+            if flight.future is None:
+                worker = self.slots.of(flight.number)
+                if not suspects or not any(f.is_open and f.worker == worker for f in self.waiting):
+                    self._send(flight, worker)
 
     def _look_after(self) -> None:
-        """Send the items of workers that died to others."""
+        """Hold the items of workers that died, and suspect those that they had begun."""
         live = self.slots.look()
-        for worker in sorted({flight.worker for flight in self.waiting} - set(live)):
-            lost = sorted((f for f in self.waiting if f.worker == worker), key=lambda flight: flight.order)
-            # A worker takes its items in order, so only the first ones can have been its end.
+        sent = [flight for flight in self.waiting if flight.future is not None]
+        for worker in sorted({flight.worker for flight in sent} - set(live)):
+            lost = sorted((f for f in sent if f.worker == worker), key=lambda flight: flight.order)
+            # A worker takes its items in order: these it had begun, if not ended without being able to tell.
             begun = [f for f in lost if not f.was_done][: self.slots.threads.get(worker, 1)]
             for flight in begun:
                 flight.n_deaths += 1
@@ -126,7 +168,7 @@ class Flights:
                     raise self._given_up(flight)
             self._tell_lost(worker, begun)
             for flight in lost:
-                self._send(flight)
+                flight.hold()
 
     def _tell_lost(self, worker: str, begun: Sequence[_Flight]) -> None:
         """Log that a worker is gone, and at what: a line, and an event for the log of the version."""
@@ -143,14 +185,14 @@ class Flights:
             extra={"gpuseg_event": "worker_lost", "gpuseg_facts": facts},
         )
 
-    def _resend(self, flight: _Flight, error: BaseException) -> None:
+    def _count_loss(self, flight: _Flight, error: BaseException) -> None:
         flight.n_losses += 1
         if flight.n_losses == _MOST_LOSSES:
             raise unreachable(error) from None
-        self._send(flight)
+        flight.hold()
 
-    def _send(self, flight: _Flight) -> None:
-        flight.worker, flight.order = self.slots.of(flight.number), next(self._orders)
+    def _send(self, flight: _Flight, worker: str) -> None:
+        flight.worker, flight.order = worker, next(self._orders)
         try:
             flight.future = self.client.submit(
                 call,
