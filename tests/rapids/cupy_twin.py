@@ -25,7 +25,28 @@ def _to_host(array: Any, stream: Any = None, order: str = "C", out: Any = None, 
     return OnHost(np.array(array, order=order))  # type: ignore[arg-type]
 
 
-def _raw_kernel(*_: Any, **__: Any) -> Any:
+class CompileException(Exception):
+    """As `cupy.cuda.compiler.CompileException`."""
+
+
+class _Device:
+    """As `cupy.cuda.Device`: one whose capability none of gpuseg's own kernels is made for."""
+
+    compute_capability = "75"
+    mem_info = (FREE_BYTES, TOTAL_BYTES)
+
+    def __init__(self, device: Any = None) -> None:
+        self.attributes = {
+            "MultiProcessorCount": 2,
+            "MaxSharedMemoryPerBlockOptin": 232_448,
+            "MaxSharedMemoryPerMultiprocessor": 233_472,
+        }
+
+    def synchronize(self) -> None:
+        """Nothing is under way."""
+
+
+def _raw_module(*_: Any, **__: Any) -> Any:
     raise NotImplementedError("a CUDA source runs on no stand-in")
 
 
@@ -75,13 +96,15 @@ def cupy_module() -> types.SimpleNamespace:
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         set_allocator=lambda allocator=None: None,
         Stream=_Stream,
-        Device=lambda device=None: types.SimpleNamespace(synchronize=lambda: None, mem_info=(FREE_BYTES, TOTAL_BYTES)),
+        Device=_Device,
+        compiler=types.SimpleNamespace(CompileException=CompileException),
         get_current_stream=lambda: _Stream(),
     )
-    return types.SimpleNamespace(**names | {"cuda": cuda, "get_default_memory_pool": _Pool, "RawKernel": _raw_kernel})
+    return types.SimpleNamespace(**names | {"cuda": cuda, "get_default_memory_pool": _Pool, "RawModule": _raw_module})
 
 
 CUPY: dict[str, Any] = {
+    "cupy.ndarray.data": property(lambda array: types.SimpleNamespace(ptr=array.ctypes.data)),
     "cupy.asarray": _copied,
     "cupy.array": _copied,
     "cupy.asnumpy": _to_host,

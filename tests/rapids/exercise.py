@@ -25,10 +25,12 @@ from gpuseg.engine.driver import Gpu
 from gpuseg.engine.expression import Reduction
 from gpuseg.engine.gpu.device import GpuDevice
 from gpuseg.engine.gpu.libraries import Libraries
+from gpuseg.engine.gpu.lloyd_kernel import LloydKernels
 from gpuseg.engine.gpu.memory import apply, halving
 from gpuseg.engine.hardware import Hardware
 from gpuseg.engine.local import LocalExecutor
 from gpuseg.errors import DeviceMemoryError, EngineError
+from tests.kernels.emulated import emulated_libraries
 from tests.rapids.dask_twin import KMeansOverDask, LocalCUDACluster
 from tests.rapids.played_cluster import blocks_of, played_cluster, problem_of
 from tests.rapids.stand_ins import RECORDED, dask_cuda, stand_ins
@@ -114,8 +116,18 @@ def gpu_engine(libraries: Libraries) -> Iterator[None]:
 
     cuml = libraries.cuml
     modules = {"cuml": cuml, "cuml.cluster": cuml.cluster, "cuml.neighbors": cuml.neighbors}
-    with patch("gpuseg.pipeline.open_engine", opened), patch.dict(sys.modules, modules):
-        yield
+    before = {name: sys.modules.get(name) for name in modules}
+    with patch("gpuseg.pipeline.open_engine", opened):
+        sys.modules.update(modules)
+        try:
+            yield
+        finally:
+            # No more than these: what else was imported meanwhile must not be imported anew.
+            for name, module in before.items():
+                if module is None:
+                    del sys.modules[name]
+                else:
+                    sys.modules[name] = module
 
 
 def exercise(attributes: Mapping[str, set[str]] | None = None) -> Exercised:
@@ -133,6 +145,7 @@ def exercise(attributes: Mapping[str, set[str]] | None = None) -> Exercised:
         for number, config in enumerate(_configs(Path(folder))):
             _run(config | {"run": config["run"] | {"out": f"{folder}/run{number}"}})
         _kernels(libraries)
+        _cuda(attributes)
         _memory(libraries)
         _over_dask(libraries, attributes)
     calls = frozenset(RECORDED)
@@ -231,6 +244,35 @@ def _kernels(libraries: Libraries) -> None:
     device.hash_ids(pa.array(["a"]), 0)
     device.free_bytes()
     device.estimator("kmeans", n_segments=2, seed=0).fit(device.asarray(rows)).predict(device.asarray(rows))
+
+
+def _cuda(attributes: Mapping[str, set[str]] | None) -> None:
+    """CUDA sources, emulated: centers whole and part by part, rows likewise, and sums that they cannot give."""
+    device = GpuDevice(emulated_libraries(attributes))
+    rows = np.random.default_rng(1).integers(-9, 9, (200, 3)).astype(np.float32)
+    for centers in (rows[:4], device.asarray(rows[:4]), np.repeat(rows, 40, axis=0)):
+        device.assign_accumulate(device.asarray(rows), centers, want_labels=True)
+        device.nearest(device.asarray(rows), centers)
+    with patch.object(LloydKernels, "run", _out_of_memory(LloydKernels.run)):
+        device.assign_accumulate(device.asarray(rows), rows[:4], want_labels=True)
+    # More bits than the integers have; and a value far above those of the rows that are looked at first.
+    rows[-1], rows[0] = 1_500, 2**-20
+    device.assign_accumulate(device.asarray(rows), rows[1:4])
+    many = np.tile(rows[1:199], (13, 1))
+    many[1] = 1_000
+    device.assign_accumulate(device.asarray(many), rows[1:4])
+    broken = patch.object(LloydKernels, "run", Mock(side_effect=RuntimeError))
+    with broken:
+        GpuDevice(emulated_libraries(attributes)).nearest(device.asarray(rows), rows[:4])
+
+
+def _out_of_memory(run: Callable[..., Any]) -> Callable[..., Any]:
+    def most(self: Any, rows: Any, *arguments: Any) -> Any:
+        if len(rows) > 150:
+            raise MemoryError
+        return run(self, rows, *arguments)
+
+    return most
 
 
 def _memory(libraries: Libraries) -> None:

@@ -34,17 +34,19 @@ def known_attributes() -> dict[str, set[str]]:
     return {owner: set(names) for owner, names in listed.items()}
 
 
-def stand_ins(attributes: Mapping[str, set[str]] | None = None) -> Libraries:
+def stand_ins(attributes: Mapping[str, set[str]] | None = None, *, cupy: Any = None) -> Libraries:
     """Libraries for `GpuDevice`.
 
     Parameters
     ----------
     attributes : mapping of str to set of str, optional
         What RAPIDS has; the committed table by default.
+    cupy : object, optional
+        In place of `cupy_module()`.
     """
     world = _world(attributes)
     made: dict[str, Any] = {
-        "cupy": cupy_module(),
+        "cupy": cupy or cupy_module(),
         "cudf": cudf_module(),
         "cuml": cuml_module(),
         "rmm": rmm_module(),

@@ -13,7 +13,7 @@ from gpuseg.engine.driver import Gpu
 from gpuseg.engine.hardware import Hardware
 from gpuseg.engine.solver import Problem
 from gpuseg.errors import EngineError
-from tests.rapids.cuda_sources import ARCHITECTURES, compile_source, cuda_sources
+from tests.rapids.cuda_sources import ARCHITECTURES, compile_source, cuda_strings, programs
 from tests.rapids.stand_ins import TABLE
 
 pytestmark = [pytest.mark.rapids, pytest.mark.filterwarnings("default")]
@@ -98,20 +98,29 @@ def test_gpu_workers_without_a_gpu_are_one_line(monkeypatch, tmp_path):
 def test_cuda_sources_compile():
     assert [
         problem
-        for name, text in cuda_sources()
+        for name, text, options in programs()
         for architecture in ARCHITECTURES
-        if (problem := compile_source(name, text, architecture)) is not None
+        if (problem := compile_source(name, text, architecture, options)) is not None
     ] == []
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES)
 def test_the_compiler_itself(tmp_path, architecture):
     good = 'extern "C" __global__ void twice(float* x, int n) { if (threadIdx.x < n) x[threadIdx.x] *= 2; }'
-    (tmp_path / "good.cu").write_text(good, encoding="utf-8")
-    (tmp_path / "kernels.py").write_text(
-        f"BAD = {good.replace('threadIdx.x] *=', 'nothing] *=')!r}\n", encoding="utf-8"
-    )
-    (good_name, good_text), (bad_name, bad_text) = cuda_sources(tmp_path)
-    assert (good_name, bad_name) == ("good.cu", "kernels.py:1")
+    bad = good.replace("threadIdx.x] *=", "nothing] *=")
+    (tmp_path / "kernels.py").write_text(f"GOOD = {good!r}\nBAD = {bad!r}\n", encoding="utf-8")
+    (good_name, good_text), (bad_name, bad_text) = cuda_strings(tmp_path)
+    assert (good_name, bad_name) == ("kernels.py:1", "kernels.py:2")
     assert compile_source(good_name, good_text, architecture) is None
     assert 'identifier "nothing" is undefined' in compile_source(bad_name, bad_text, architecture)
+
+
+def test_what_kernels_are_launched_with():
+    import cupy
+    from cupy_backends.cuda.api import runtime
+
+    assert {"num_regs", "max_dynamic_shared_size_bytes"} <= set(dir(cupy.RawKernel))
+    assert "get_function" in dir(cupy.RawModule)
+    assert "compute_capability" in dir(cupy.cuda.Device)
+    for name in ("MultiProcessorCount", "MaxSharedMemoryPerBlockOptin", "MaxSharedMemoryPerMultiprocessor"):
+        assert isinstance(getattr(runtime, f"cudaDevAttr{name}"), int)

@@ -24,7 +24,7 @@ from gpuseg.engine.gpu.canonical import DeviceColumns, canonical_on_device, take
 from gpuseg.engine.gpu.evaluate import evaluate_on_device
 from gpuseg.engine.gpu.hashing import hash_int64
 from gpuseg.engine.gpu.libraries import Libraries, load
-from gpuseg.engine.gpu.lloyd import lloyd_pass
+from gpuseg.engine.gpu.lloyd import Lloyd
 from gpuseg.engine.gpu.matrix import matrix_on_device
 from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, peak_bytes, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
@@ -62,6 +62,7 @@ class GpuDevice:
         self._libraries, self._memory = libraries, workers_memory or memory
         self._host = CpuDevice()
         self._turn = RLock()
+        self._lloyd = Lloyd(libraries)
         if memory is not None:
             set_up(libraries, memory)
 
@@ -221,11 +222,12 @@ class GpuDevice:
             Also return labels and the two smallest squared distances of each row.
         """
         with self._turn:
-            return lloyd_pass(self._libraries, rows, centers, weights=weights, want_labels=want_labels)
+            return self._lloyd.pass_over(rows, centers, weights=weights, want_labels=want_labels)
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """Index of the nearest center of each row, the lower of equals; rows and centers as in `assign_accumulate`."""
-        return self.assign_accumulate(rows, centers, want_labels=True).labels
+        with self._turn:
+            return self._lloyd.nearest(rows, centers)
 
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""

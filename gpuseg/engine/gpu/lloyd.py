@@ -1,43 +1,148 @@
-"""`assign_accumulate` on the device, first form: plain CuPy over blocks of a fixed number of rows.
+"""`assign_accumulate` on the device: by kernels of gpuseg's own where they are made for the rows, else in plain CuPy.
 
-Distances are added up feature by feature in the rows' own precision, one operation at a time, as the CPU's kernel does,
-so labels and distances have its bits. Sums per center are float64 products with 0 and 1 (cuBLAS in its own precision,
-not told to emulate it); for rows on the matrix's grid of 2^-20 every partial sum is exact (up to 2^32 rows), so neither
-the order in which a library adds nor blocks change a bit. For other rows the order of blocks is fixed and that inside
-one is the library's.
+The plain form adds distances up feature by feature in the rows' own precision, one operation at a time, as the CPU's
+kernel does, so labels and distances have its bits. Sums per center are float64 products with 0 and 1 (cuBLAS in its own
+precision, not told to emulate it); for rows on the matrix's grid of 2^-20 every partial sum is exact (up to 2^32 rows),
+so neither the order in which a library adds nor blocks change a bit. For other rows the order of blocks is fixed and
+that inside one is the library's. The kernels give the same bits, but for sums of rows off the grid and inertia. Before
+they are believed they do some rows as the plain form does them.
 """
 
+import logging
 from typing import Any
 
 import numpy as np
 
 from gpuseg.engine.cpu.lloyd import checked_weights
 from gpuseg.engine.gpu.libraries import Libraries
+from gpuseg.engine.gpu.lloyd_kernel import LloydKernels, Wanted
 from gpuseg.engine.gpu.memory import halving
+from gpuseg.engine.gpu.shapes import Shape
 from gpuseg.engine.program import LloydPass
 
 BLOCK_ROWS = 65_536
 _COPIES = 4
 """Distances, gaps, their squares and the membership of a block lie in memory together."""
 
+_COMPARED_ROWS, _COMPARED_DISTANCES = 2_048, 2**24
+_SUM_TOLERANCE = 1e-6
+_LOG = logging.getLogger(__name__)
 
-def lloyd_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> LloydPass:
-    """One pass over the rows; see `LloydPass` for what it returns.
+
+class Lloyd:
+    """Passes on one device.
 
     Parameters
     ----------
     libraries : Libraries
-    rows : float32 or float64 array of the device or the host, shape (n_rows, n_features)
-    centers : array, shape (k, n_features)
-    weights : array, shape (n_rows,), optional
-        Finite, not below zero.
-    want_labels : bool
-
-    Returns
-    -------
-    LloydPass
-        Sums, counts and inertia in host memory, the rest on the device.
     """
+
+    def __init__(self, libraries: Libraries) -> None:
+        self._libraries = libraries
+        self._kernels = LloydKernels(libraries)
+        self._believed: dict[tuple[Shape, bool], bool] = {}
+
+    def pass_over(self, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> LloydPass:
+        """One pass over the rows; see `LloydPass` for what it returns.
+
+        Parameters
+        ----------
+        rows : float32 or float64 array of the device or the host, shape (n_rows, n_features)
+        centers : array, shape (k, n_features)
+        weights : array, shape (n_rows,), optional
+            Finite, not below zero.
+        want_labels : bool
+
+        Returns
+        -------
+        LloydPass
+            Sums, counts and inertia in host memory, the rest on the device.
+        """
+        rows = self._libraries.cupy.asarray(rows)
+        if weights is None:
+            found = self._by_kernels(rows, centers, Wanted(sums=True, second=want_labels))
+            if found is not None:
+                return found
+        return plain_pass(self._libraries, rows, centers, weights=weights, want_labels=want_labels)
+
+    def nearest(self, rows: Any, centers: Any) -> Any:
+        """Index of the nearest center of each row, int32 array of the device; rows and centers as in `pass_over`."""
+        rows = self._libraries.cupy.asarray(rows)
+        found = self._by_kernels(rows, centers, Wanted(labels=True))
+        if found is None:
+            found = plain_pass(self._libraries, rows, centers, want_labels=True)
+        return found.labels
+
+    def _by_kernels(self, rows: Any, centers: Any, wanted: Wanted) -> LloydPass | None:
+        """The pass by kernels; None where they are not made for it, or not believed."""
+        cupy = self._libraries.cupy
+        host = centers if isinstance(centers, np.ndarray) else cupy.asnumpy(centers)
+        chosen = self._kernels.shape_for(rows, len(host), wanted)
+        if chosen is None or not np.isfinite(host).all():
+            return None
+        host = host.astype(np.float32, copy=False)
+        if not self._believes(rows, host, *chosen, wanted):
+            return None
+
+        def one(low: int, high: int) -> LloydPass | None:
+            return self._kernels.run(rows[low:high], host, *chosen, wanted)
+
+        unit = (12 if wanted.second else 4) + (20 if chosen[1] else 0)
+        parts = []
+        for part in halving(one, len(rows), libraries=self._libraries, what="rows", unit_bytes=unit):
+            if part is None:
+                return None
+            parts.append(part)
+        return parts[0] if len(parts) == 1 else _joined(cupy, parts)
+
+    def _believes(self, rows: Any, centers: Any, shape: Shape, n_groups: int, wanted: Wanted) -> bool:
+        """Whether the kernels of a shape did as the plain form, when they were first asked for."""
+        which = shape, bool(n_groups)
+        if which in self._believed:
+            return self._believed[which]
+        cupy = self._libraries.cupy
+        some = rows[: max(1, min(_COMPARED_ROWS, _COMPARED_DISTANCES // len(centers)))]
+        try:
+            mine = self._kernels.run(some, centers, shape, n_groups, wanted)
+        except (cupy.cuda.compiler.CompileException, RuntimeError) as error:
+            problem = f"do not run here ({type(error).__name__})"
+        else:
+            if mine is None:
+                return False
+            problem = _difference(cupy, mine, plain_pass(self._libraries, some, centers, want_labels=True), wanted)
+        if problem:
+            _LOG.warning("gpu: the kernels for %d features %s; slower ones are used", shape.n_features, problem)
+        self._believed[which] = not problem
+        return not problem
+
+
+def _difference(cupy: Any, mine: LloydPass, plain: LloydPass, wanted: Wanted) -> str:
+    """In what two passes differ that should not, or nothing."""
+    for name in ("labels", "nearest", "second") if wanted.second else ("labels",) if wanted.labels else ():
+        if not bool((getattr(mine, name) == getattr(plain, name)).all()):
+            return f"give other {name}"
+    if wanted.sums:
+        if not np.array_equal(mine.counts, plain.counts):
+            return "give other counts"
+        off = np.abs(mine.sums - plain.sums).max(axis=0)
+        if (off > _SUM_TOLERANCE * np.abs(plain.sums).max(axis=0)).any():
+            return "give other sums"
+    return ""
+
+
+def _joined(cupy: Any, parts: list[LloydPass]) -> LloydPass:
+    columns = [
+        None if getattr(parts[0], name) is None else cupy.concatenate([getattr(part, name) for part in parts])
+        for name in ("labels", "nearest", "second")
+    ]
+    sums, counts, inertia = parts[0].sums, parts[0].counts, parts[0].inertia
+    for part in parts[1:]:
+        sums, counts, inertia = sums + part.sums, counts + part.counts, inertia + part.inertia
+    return LloydPass(sums, counts, inertia, *columns)
+
+
+def plain_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> LloydPass:
+    """One pass in plain CuPy; parameters as of `Lloyd.pass_over`."""
     cupy = libraries.cupy
     rows = cupy.asarray(rows)
     centers = cupy.asarray(centers, dtype=rows.dtype)
