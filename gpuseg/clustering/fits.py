@@ -46,7 +46,7 @@ def hierarchy_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Hi
 
 def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, Labels]:
     """K-means and the label of every row."""
-    blocks = row_blocks(rows, engine)
+    blocks = row_blocks(rows, engine, engine.device.pass_rows)
     own = not isinstance(given.init, str)
     chosen = given.n_segments == "auto" and not own
     variance = variance_of(blocks, engine) if given.tol > 0 or chosen else 1.0

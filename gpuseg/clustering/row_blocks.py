@@ -13,14 +13,14 @@ from gpuseg.engine.program import LloydPass
 _BLOCK_ROWS = 65_536
 
 
-def row_blocks(rows: npt.NDArray[Any], engine: Engine) -> list[Any]:
-    """Blocks of rows on the device: their number follows from the rows alone, and the CPU's are not copied."""
-    return [engine.device.asarray(rows[start : start + _BLOCK_ROWS]) for start in range(0, len(rows), _BLOCK_ROWS)]
+def row_blocks(rows: npt.NDArray[Any], engine: Engine, n_rows: int = _BLOCK_ROWS) -> list[Any]:
+    """Blocks of so many rows for passes on the device: their number follows from the rows, the CPU's are not copied."""
+    return [engine.device.hold(rows[start : start + n_rows]) for start in range(0, len(rows), n_rows)]
 
 
 def nearest_centers(rows: npt.NDArray[Any], centers: npt.NDArray[Any], engine: Engine) -> npt.NDArray[np.int32]:
     """Index of the nearest center of every row, the lower of equals."""
-    blocks, found = row_blocks(rows, engine), np.empty(len(rows), np.int32)
+    blocks, found = row_blocks(rows, engine, engine.device.pass_rows), np.empty(len(rows), np.int32)
     # To start a thread takes longer than a few rows do.
     executor = engine.executor if len(blocks) > 1 else _Here()
     assign(blocks, centers, found, device=engine.device, executor=executor)

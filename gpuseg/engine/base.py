@@ -25,6 +25,10 @@ class Device(Protocol):
     def held_bytes(self) -> int:
         """Memory that the rows of a fit may be kept in between passes."""
 
+    @property
+    def pass_rows(self) -> int:
+        """Rows that a pass is best handed at a time; a multiple of 65,536."""
+
     def scan(self, plan: "ReadPlan") -> "Iterator[Batch]":
         """Read a source chunk by chunk into canonical rows."""
 
@@ -52,6 +56,9 @@ class Device(Protocol):
 
     def asarray(self, array: Any) -> Any:
         """C-ordered array of the device."""
+
+    def hold(self, rows: Any) -> Any:
+        """C-ordered rows for passes: on the device while it has room, else in host memory, from where they are read."""
 
     def to_host(self, array: Any) -> Any:
         """NumPy array of the same values."""

@@ -1,6 +1,8 @@
 """What NumPy lacks, or does otherwise, to stand for CuPy."""
 
 import types
+from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -51,19 +53,57 @@ def _raw_module(*_: Any, **__: Any) -> Any:
 
 
 class _Stream:
-    """As `cupy.cuda.Stream`: everything is done when a call returns."""
+    """As `cupy.cuda.Stream`. What a stream of one's own is given is done as late as it may; all else at once."""
 
-    def __init__(self, *_: Any, **__: Any) -> None:
-        pass
+    def __init__(self, *_: Any, non_blocking: bool = False, **__: Any) -> None:
+        self._late, self._waiting = non_blocking, deque[Callable[[], None]]()
+        self.n_given = self.n_done = 0
+
+    def give(self, work: Callable[[], None]) -> None:
+        """Take on some work."""
+        self._waiting.append(work)
+        self.n_given += 1
+        if not self._late:
+            self.finish(self.n_given)
+
+    def finish(self, n: int) -> None:
+        """Do the first n pieces of work."""
+        while self.n_done < n:
+            self.n_done += 1
+            self._waiting.popleft()()
+
+    def wait_event(self, event: "_Event") -> None:
+        """Go on once an event has come."""
+        self.give(event.synchronize)
 
     def synchronize(self) -> None:
-        """Nothing is under way."""
+        """Wait for all."""
+        self.finish(self.n_given)
 
     def __enter__(self) -> "_Stream":
         return self
 
     def __exit__(self, *_: Any) -> None:
         pass
+
+
+class _Event:
+    """As `cupy.cuda.Event`."""
+
+    def __init__(self, block: bool = False, disable_timing: bool = False) -> None:
+        self._stream, self._n = _Stream(), 0
+
+    def record(self, stream: Any = None) -> None:
+        """Come once a stream has done what it was given so far."""
+        self._stream, self._n = stream, stream.n_given
+
+    def synchronize(self) -> None:
+        """Wait for it."""
+        self._stream.finish(self._n)
+
+
+def _set(array: Any, values: Any, stream: Any = None) -> None:
+    (stream or _Stream()).give(lambda: array.__setitem__(..., values))
 
 
 class _Pool:
@@ -96,6 +136,8 @@ def cupy_module() -> types.SimpleNamespace:
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
         set_allocator=lambda allocator=None: None,
         Stream=_Stream,
+        Event=_Event,
+        alloc_pinned_memory=bytearray,
         Device=_Device,
         compiler=types.SimpleNamespace(CompileException=CompileException),
         get_current_stream=lambda: _Stream(),
@@ -104,6 +146,7 @@ def cupy_module() -> types.SimpleNamespace:
 
 
 CUPY: dict[str, Any] = {
+    "cupy.ndarray.set": _set,
     "cupy.ndarray.data": property(lambda array: types.SimpleNamespace(ptr=array.ctypes.data)),
     "cupy.asarray": _copied,
     "cupy.array": _copied,

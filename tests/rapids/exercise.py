@@ -23,6 +23,7 @@ from gpuseg.engine import Engine
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.driver import Gpu
 from gpuseg.engine.expression import Reduction
+from gpuseg.engine.gpu import streaming
 from gpuseg.engine.gpu.device import GpuDevice
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd_kernel import LloydKernels
@@ -239,6 +240,13 @@ def _kernels(libraries: Libraries) -> None:
         device.to_host(found.labels)
         device.assign_accumulate(device.asarray(rows[:0]), rows[:4], want_labels=True)
         device.assign_accumulate(device.asarray(rows), rows[:4], weights=np.arange(200))
+        with patch.object(streaming, "PIECE_BYTES", 1):
+            many = np.tile(rows, (400, 1))
+            device.assign_accumulate(many, rows[:4], weights=np.ones(len(many)))
+            device.nearest(many, rows[:4])
+        device.hold(rows)
+        with patch.object(GpuDevice, "free_bytes", lambda self: 0):
+            device.to_host(device.hold(rows))
     device.hash_ids(np.arange(5), 3)
     device.hash_ids(pa.array([1, 2]), 0)
     device.hash_ids(pa.array(["a"]), 0)

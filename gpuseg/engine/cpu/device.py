@@ -30,6 +30,7 @@ class CpuDevice:
 
     name = "cpu"
     held_bytes = 2**28
+    pass_rows = 65_536
 
     def scan(self, plan: ReadPlan) -> Iterator[Batch]:
         """Read a source chunk by chunk into canonical rows.
@@ -82,6 +83,10 @@ class CpuDevice:
     def asarray(self, array: Any) -> npt.NDArray[Any]:
         """C-ordered NumPy array."""
         return np.ascontiguousarray(array)
+
+    def hold(self, rows: Any) -> npt.NDArray[Any]:
+        """C-ordered NumPy array."""
+        return np.ascontiguousarray(rows)
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """The same array: the CPU's memory is the host's."""

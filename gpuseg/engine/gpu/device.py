@@ -34,6 +34,7 @@ from gpuseg.engine.solver import Problem, Solved
 from gpuseg.vocabulary import KINDS
 
 _BYTES_PER_VALUE = 8
+_SHARE_HELD = 4
 _COPIES = 4
 """Raw and canonical columns of a chunk lie in memory with what is made between them."""
 
@@ -51,6 +52,7 @@ class GpuDevice:
     """
 
     name = "gpu"
+    pass_rows = 2**24
 
     def __init__(
         self,
@@ -201,8 +203,16 @@ class GpuDevice:
         with fitting(self._libraries, "an array", array.nbytes):
             return self._libraries.cupy.ascontiguousarray(self._libraries.cupy.asarray(array))
 
+    def hold(self, rows: Any) -> Any:
+        """C-ordered rows on the device, or as they are in host memory where they would take much of what is free."""
+        if isinstance(rows, np.ndarray) and rows.nbytes > self.free_bytes() // _SHARE_HELD:
+            return np.ascontiguousarray(rows)
+        return self.asarray(rows)
+
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """NumPy array of the same values."""
+        if isinstance(array, np.ndarray):
+            return array
         found: npt.NDArray[Any] = self._libraries.cupy.asnumpy(array)
         return found
 
@@ -213,7 +223,8 @@ class GpuDevice:
 
         Parameters
         ----------
-        rows : float32 or float64 array of the device, shape (n_rows, n_features)
+        rows : float32 or float64 array, shape (n_rows, n_features)
+            Of the device, or of the host, from where it is copied piece by piece.
         centers : array of the same type, shape (k, n_features)
         weights : array, shape (n_rows,), optional
             How often each row counts, in host memory; finite, not below zero. Sums on the matrix's grid stay exact for

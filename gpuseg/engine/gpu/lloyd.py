@@ -15,10 +15,10 @@ import numpy as np
 
 from gpuseg.engine.cpu.lloyd import checked_weights
 from gpuseg.engine.gpu.libraries import Libraries
-from gpuseg.engine.gpu.lloyd_kernel import LloydKernels, Wanted
+from gpuseg.engine.gpu.lloyd_kernel import Assigned, LloydKernels, Wanted, added
 from gpuseg.engine.gpu.memory import halving
 from gpuseg.engine.gpu.shapes import Shape
-from gpuseg.engine.program import LloydPass
+from gpuseg.engine.gpu.streaming import piece_rows, streamed
 
 BLOCK_ROWS = 65_536
 _COPIES = 4
@@ -42,12 +42,13 @@ class Lloyd:
         self._kernels = LloydKernels(libraries)
         self._believed: dict[tuple[Shape, bool], bool] = {}
 
-    def pass_over(self, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> LloydPass:
+    def pass_over(self, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> Assigned:
         """One pass over the rows; see `LloydPass` for what it returns.
 
         Parameters
         ----------
         rows : float32 or float64 array of the device or the host, shape (n_rows, n_features)
+            Those of the host are copied piece by piece, while others are worked on.
         centers : array, shape (k, n_features)
         weights : array, shape (n_rows,), optional
             Finite, not below zero.
@@ -55,9 +56,18 @@ class Lloyd:
 
         Returns
         -------
-        LloydPass
+        Assigned
             Sums, counts and inertia in host memory, the rest on the device.
         """
+        if isinstance(rows, np.ndarray) and len(rows) > piece_rows(rows):
+            rows = np.ascontiguousarray(rows)
+            own = None if weights is None else checked_weights(weights, len(rows))
+
+            def one(piece: Any, first: int) -> Assigned:
+                some = None if own is None else own[first : first + len(piece)]
+                return self.pass_over(piece, centers, weights=some, want_labels=want_labels)
+
+            return _joined(self._libraries.cupy, list(streamed(self._libraries, rows, one)))
         rows = self._libraries.cupy.asarray(rows)
         if weights is None:
             found = self._by_kernels(rows, centers, Wanted(sums=True, second=want_labels))
@@ -67,13 +77,17 @@ class Lloyd:
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """Index of the nearest center of each row, int32 array of the device; rows and centers as in `pass_over`."""
+        if isinstance(rows, np.ndarray) and len(rows) > piece_rows(rows):
+            whole = np.ascontiguousarray(rows)
+            parts = streamed(self._libraries, whole, lambda piece, _: self.nearest(piece, centers))
+            return self._libraries.cupy.concatenate(list(parts))
         rows = self._libraries.cupy.asarray(rows)
         found = self._by_kernels(rows, centers, Wanted(labels=True))
         if found is None:
             found = plain_pass(self._libraries, rows, centers, want_labels=True)
         return found.labels
 
-    def _by_kernels(self, rows: Any, centers: Any, wanted: Wanted) -> LloydPass | None:
+    def _by_kernels(self, rows: Any, centers: Any, wanted: Wanted) -> Assigned | None:
         """The pass by kernels; None where they are not made for it, or not believed."""
         cupy = self._libraries.cupy
         host = centers if isinstance(centers, np.ndarray) else cupy.asnumpy(centers)
@@ -84,7 +98,7 @@ class Lloyd:
         if not self._believes(rows, host, *chosen, wanted):
             return None
 
-        def one(low: int, high: int) -> LloydPass | None:
+        def one(low: int, high: int) -> Assigned | None:
             return self._kernels.run(rows[low:high], host, *chosen, wanted)
 
         unit = (12 if wanted.second else 4) + (20 if chosen[1] else 0)
@@ -93,7 +107,7 @@ class Lloyd:
             if part is None:
                 return None
             parts.append(part)
-        return parts[0] if len(parts) == 1 else _joined(cupy, parts)
+        return _joined(cupy, parts)
 
     def _believes(self, rows: Any, centers: Any, shape: Shape, n_groups: int, wanted: Wanted) -> bool:
         """Whether the kernels of a shape did as the plain form, when they were first asked for."""
@@ -109,14 +123,14 @@ class Lloyd:
         else:
             if mine is None:
                 return False
-            problem = _difference(cupy, mine, plain_pass(self._libraries, some, centers, want_labels=True), wanted)
+            problem = _difference(mine, plain_pass(self._libraries, some, centers, want_labels=True), wanted)
         if problem:
             _LOG.warning("gpu: the kernels for %d features %s; slower ones are used", shape.n_features, problem)
         self._believed[which] = not problem
         return not problem
 
 
-def _difference(cupy: Any, mine: LloydPass, plain: LloydPass, wanted: Wanted) -> str:
+def _difference(mine: Assigned, plain: Assigned, wanted: Wanted) -> str:
     """In what two passes differ that should not, or nothing."""
     for name in ("labels", "nearest", "second") if wanted.second else ("labels",) if wanted.labels else ():
         if not bool((getattr(mine, name) == getattr(plain, name)).all()):
@@ -130,25 +144,31 @@ def _difference(cupy: Any, mine: LloydPass, plain: LloydPass, wanted: Wanted) ->
     return ""
 
 
-def _joined(cupy: Any, parts: list[LloydPass]) -> LloydPass:
+def _joined(cupy: Any, parts: list[Assigned]) -> Assigned:
+    """One pass of several over rows one after the other."""
+    if len(parts) == 1:
+        return parts[0]
     columns = [
         None if getattr(parts[0], name) is None else cupy.concatenate([getattr(part, name) for part in parts])
         for name in ("labels", "nearest", "second")
     ]
-    sums, counts, inertia = parts[0].sums, parts[0].counts, parts[0].inertia
+    sums, counts = parts[0].sums, parts[0].counts
     for part in parts[1:]:
-        sums, counts, inertia = sums + part.sums, counts + part.counts, inertia + part.inertia
-    return LloydPass(sums, counts, inertia, *columns)
+        sums, counts = sums + part.sums, counts + part.counts
+    inertias = np.concatenate([part.inertias for part in parts])
+    labels, nearest, second = columns
+    return Assigned(sums, counts, added(inertias), labels, nearest, second, inertias)
 
 
-def plain_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> LloydPass:
+def plain_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> Assigned:
     """One pass in plain CuPy; parameters as of `Lloyd.pass_over`."""
     cupy = libraries.cupy
     rows = cupy.asarray(rows)
     centers = cupy.asarray(centers, dtype=rows.dtype)
     k, n_features = centers.shape
     own = None if weights is None else cupy.asarray(checked_weights(weights, len(rows)))
-    sums, counts, inertia = np.zeros((k, n_features)), np.zeros(k, np.int64 if own is None else np.float64), 0.0
+    sums, counts = np.zeros((k, n_features)), np.zeros(k, np.int64 if own is None else np.float64)
+    inertias = np.zeros(-(-len(rows) // BLOCK_ROWS))
     kept: list[tuple[Any, Any, Any]] = []
     unit = _COPIES * rows.dtype.itemsize * k + 2 * 8 * (k + n_features)
 
@@ -158,17 +178,18 @@ def plain_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = 
 
     for start in range(0, len(rows), BLOCK_ROWS):
         n = min(BLOCK_ROWS, len(rows) - start)
-        for label, nearest, second, *added in halving(one, n, libraries=libraries, what="rows", unit_bytes=unit):
-            sums, counts, inertia = sums + added[0], counts + added[1], inertia + added[2]
+        for label, nearest, second, *told in halving(one, n, libraries=libraries, what="rows", unit_bytes=unit):
+            sums, counts = sums + told[0], counts + told[1]
+            inertias[start // BLOCK_ROWS] += told[2]
             if want_labels:
                 kept.append((label, nearest, second))
     if not want_labels:
-        return LloydPass(sums, counts, inertia)
+        return Assigned(sums, counts, added(inertias), inertias=inertias)
     if not kept:
         nothing = cupy.empty(0, rows.dtype)
-        return LloydPass(sums, counts, inertia, cupy.empty(0, np.int32), nothing, nothing)
+        return Assigned(sums, counts, 0.0, cupy.empty(0, np.int32), nothing, nothing)
     labels, near, far = (cupy.concatenate(column) for column in zip(*kept, strict=True))
-    return LloydPass(sums, counts, inertia, labels, near, far)
+    return Assigned(sums, counts, added(inertias), labels, near, far, inertias)
 
 
 def _block(cupy: Any, rows: Any, centers: Any, weights: Any) -> tuple[Any, ...]:

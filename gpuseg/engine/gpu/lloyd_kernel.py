@@ -6,7 +6,7 @@ integers, in any order: for rows on the matrix's grid sums are exact; for others
 2^-28 of about the largest of its column. The sources are in `gpuseg/engine/gpu/cuda/`.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -37,6 +37,24 @@ _GRID_EXPONENT = int(np.log2(GRID))
 _MOST_BITS, _MOST_EXPONENT = 29, 100
 _CHECKED_ROWS = 2**20
 _NOTHING = np.uint64(0)
+
+
+@dataclass(frozen=True)
+class Assigned(LloydPass):
+    """A pass, with what its inertia is the sum of, one after the other.
+
+    Parameters
+    ----------
+    inertias : float64 array, shape (ceil(n_rows / 65,536),)
+        Of 65,536 rows each, so that passes over parts of the rows come to the same.
+    """
+
+    inertias: npt.NDArray[np.float64] = field(default_factory=lambda: np.zeros(0))
+
+
+def added(inertias: npt.NDArray[np.float64]) -> float:
+    """The sum, from the first to the last."""
+    return float(np.cumsum(inertias)[-1]) if len(inertias) else 0.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +105,7 @@ class LloydKernels:
 
     def run(
         self, rows: Any, centers: npt.NDArray[np.float32], shape: Shape, n_groups: int, wanted: Wanted
-    ) -> LloydPass | None:
+    ) -> Assigned | None:
         """One pass, by the form that `shape_for` gave.
 
         Parameters
@@ -100,7 +118,7 @@ class LloydKernels:
 
         Returns
         -------
-        LloydPass
+        Assigned
             Sums, counts and inertia zero where they are not wanted. None where sums would not be exact though the rows
             are on the matrix's grid, or where a value is too large.
         """
@@ -108,7 +126,7 @@ class LloydKernels:
         outputs = one.outputs(wanted)
         if not wanted.sums:
             one.launch(outputs, None)
-            return LloydPass(np.zeros(centers.shape), np.zeros(len(centers), np.int64), 0.0, *outputs)
+            return Assigned(np.zeros(centers.shape), np.zeros(len(centers), np.int64), 0.0, *outputs)
         sums = one.added_up(outputs, None)
         if sums.flags & _OVERFLOWED:
             largest = self.cupy.asnumpy(self.cupy.maximum(rows.max(axis=0), -rows.min(axis=0)))
@@ -118,7 +136,7 @@ class LloydKernels:
         coarse = sums.flags & _ROUNDED and sums.exponents.min() < _GRID_EXPONENT
         if sums.flags & _OVERFLOWED or (coarse and _on_grid(self.cupy, rows)):
             return None
-        return LloydPass(sums.sums, sums.counts, sums.inertia, *outputs)
+        return Assigned(sums.sums, sums.counts, added(sums.inertias), *outputs, sums.inertias)
 
     def call(self, shape: Shape, name: str, n_tiles: int, n_bytes: int, arguments: tuple[Any, ...]) -> None:
         """Run a kernel over tiles, by as many blocks as the device holds at a time."""
@@ -153,7 +171,7 @@ class _Totals:
 
     sums: npt.NDArray[np.float64]
     counts: npt.NDArray[np.int64]
-    inertia: float
+    inertias: npt.NDArray[np.float64]
     flags: int
     exponents: npt.NDArray[np.int32]
 
@@ -201,7 +219,7 @@ class _Pass:
         return _Totals(
             np.ldexp(found[: k * d].reshape(k, d).astype(np.float64), -exponents),
             found[k * d :].copy(),
-            float(np.cumsum(host[edges[2] : edges[3]].view(np.float64))[-1]),
+            host[edges[2] : edges[3]].view(np.float64),
             int(host[edges[1] : edges[2]].view(np.int64)[0]),
             exponents,
         )
