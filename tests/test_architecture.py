@@ -53,6 +53,7 @@ LEVELS = [
         "engine.expression",
         "engine.matrix",
         "engine.capabilities",
+        "engine.coarse",
         "engine.opening",
         "engine.places",
         "engine.profiles",

@@ -3,6 +3,8 @@
 `given` is the Segmenter itself, whose parameters are valid.
 """
 
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -59,7 +61,7 @@ def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, 
         if len(centers) > len(rows):
             raise ClusteringError(f"init of {len(centers)} centers is more than the {len(rows)} rows of X")
         labels = labels_for(len(rows), len(centers))
-        return lloyd(blocks, centers, labels=labels, **options), labels
+        return _iterated(given, blocks, centers, labels, options), labels
     sample = _sample(given, rows)
     counts = _counts(given, rows, sample)
     if len(counts) == 1:
@@ -77,10 +79,24 @@ def kmeans_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Fit, 
         starts = [best_of(starts, [engine.device.asarray(sample)], **options).centers]
     labels = labels_for(len(rows), k)
     if len(starts) == 1:
-        return lloyd(blocks, starts[0], labels=labels, **options), labels
+        return _iterated(given, blocks, starts[0], labels, options), labels
     fit = best_of(starts, blocks, **options)
     assign(blocks, fit.centers, labels, **where)
     return fit, labels
+
+
+def _iterated(
+    given: Any, blocks: Sequence[Any], start: npt.NDArray[Any], labels: Labels, options: dict[str, Any]
+) -> Fit:
+    """K-means from one start, which coarse rows improve first where that is asked for."""
+    if given.early_passes == "exact":
+        return lloyd(blocks, start, labels=labels, **options)
+    coarse = [options["device"].coarse(block) for block in blocks]
+    first = lloyd(coarse, start.astype(np.float32), **options)
+    del coarse
+    left = options | {"max_iter": max(given.max_iter - first.n_iter, 1)}
+    fit = lloyd(blocks, first.centers.astype(start.dtype), labels=labels, **left)
+    return replace(fit, n_iter=first.n_iter + fit.n_iter)
 
 
 def _counts(given: Any, rows: npt.NDArray[Any], sample: npt.NDArray[Any]) -> list[int]:

@@ -17,6 +17,7 @@ _NOT_GIVEN: dict[str, Any] = {
     "n_segments": "auto",
     "init": "k-means++",
     "n_init": "auto",
+    "early_passes": "exact",
     "micro_clusters": "auto",
     "min_cluster_size": "auto",
     "min_samples": "auto",
@@ -27,7 +28,7 @@ _NOT_GIVEN: dict[str, Any] = {
 """Parameters that only some methods have, and the value that stands for not being given."""
 
 _METHODS = {
-    "kmeans": ("n_segments", "init", "n_init"),
+    "kmeans": ("n_segments", "init", "n_init", "early_passes"),
     "hierarchical": ("n_segments", "micro_clusters"),
     "hdbscan": ("min_cluster_size", "min_samples", "selection", "noise", "resolution"),
 }
@@ -35,6 +36,7 @@ _METHODS = {
 
 
 _WORDS = {
+    "early_passes": ("exact", "coarse"),
     "noise": ("keep", "nearest"),
     "selection": ("eom", "leaf"),
     "resolution": ("auto", "rows", "micro_clusters"),

@@ -5,6 +5,7 @@ import logging
 import numpy as np
 import pytest
 
+from gpuseg.engine.coarse import coarse_rows, rounded_rows
 from gpuseg.engine.cpu.lloyd import lloyd_pass
 from gpuseg.engine.gpu import lloyd, lloyd_kernel
 from gpuseg.engine.gpu.lloyd import Lloyd
@@ -98,6 +99,46 @@ def test_equal_centers_and_rows_half_way(kind, request):
     rows = np.rint(rows) + np.float32(0.5)
     centers[:60] = np.rint(centers[:60])
     check(request.getfixturevalue(kind), rows, centers, parts=kind == "kernels_in_parts")
+
+
+@pytest.mark.parametrize(("n", "d", "k"), [(700, 3, 8), (600, 8, 64), (900, 17, 5), (1_000, 32, 70), (120, 128, 40)])
+def test_coarse_rows(kernels, n, d, k):
+    rows, centers = draw(n, d, k)
+    coarse, rounded = coarse_rows(kernels.cupy, kernels.cupy.asarray(rows)), rounded_rows(rows)
+    expected = lloyd_pass(rounded, centers, want_labels=True)
+    for wanted in (SUMS, LABELS, SECOND):
+        shape, n_groups = kernels.shape_for(coarse, k, wanted)
+        assert shape.coarse
+        found = kernels.run(coarse, centers, shape, n_groups, wanted)
+        labels, nearest, second = host(kernels, found)
+        if wanted.sums:
+            assert found.sums.tolist() == expected.sums.tolist()
+            assert found.inertia == pytest.approx(expected.inertia, rel=1e-12)
+        assert labels is None or labels.tolist() == expected.labels.tolist()
+        if wanted.second:
+            assert (nearest.tolist(), second.tolist()) == (expected.nearest.tolist(), expected.second.tolist())
+
+
+def test_coarse_rows_part_by_part(kernels_in_parts):
+    rows, centers = draw(300, 16, 300)
+    coarse = coarse_rows(kernels_in_parts.cupy, kernels_in_parts.cupy.asarray(rows))
+    shape, n_groups = kernels_in_parts.shape_for(coarse, 300, SECOND)
+    assert n_groups
+    found = kernels_in_parts.run(coarse, centers, shape, n_groups, SECOND)
+    expected = lloyd_pass(rounded_rows(rows), centers, want_labels=True)
+    assert host(kernels_in_parts, found)[0].tolist() == expected.labels.tolist()
+    assert found.sums.tolist() == expected.sums.tolist()
+
+
+def test_coarse_rows_that_integers_cannot_hold_are_done_in_float32(libraries):
+    rows, centers = draw(300, 4, 3)
+    rows[1, 2], rows[:, 0] = 1_500, on_grid(rows[:, 0] * 1e-3)
+    coarse = coarse_rows(libraries.cupy, libraries.cupy.asarray(rows))
+    found = Lloyd(libraries).pass_over(coarse, centers, want_labels=True)
+    expected = lloyd_pass(rounded_rows(rows), centers, want_labels=True)
+    assert found.sums.tolist() == expected.sums.tolist()
+    assert libraries.cupy.asnumpy(found.labels).tolist() == expected.labels.tolist()
+    assert Lloyd(libraries).nearest(coarse, centers).tolist() == found.labels.tolist()
 
 
 def test_second_centers_that_lie_close_together(kernels):

@@ -13,7 +13,8 @@ _KERNEL = "__global__"
 
 
 LLOYD = [
-    Shape(n_features, warps, stages, n_features % 4 == 0, with_second)
+    Shape(n_features, warps, stages, coarse or n_features % 4 == 0, with_second, coarse)
+    for coarse in (False, True)
     for n_features, warps, stages in [(1, 16, 3), (7, 16, 3), (16, 16, 3), (32, 16, 3), (64, 8, 3), (128, 4, 2)]
     for with_second in (False, True)
 ]

@@ -9,6 +9,7 @@ import pyarrow as pa
 
 from gpuseg.engine.arrow import as_arrow, text_arrow
 from gpuseg.engine.capabilities import construct
+from gpuseg.engine.coarse import rounded_rows
 from gpuseg.engine.cpu.aggregate import aggregate_events
 from gpuseg.engine.cpu.attribute_rows import attribute_rows
 from gpuseg.engine.cpu.canonical import Columns, canonical_columns
@@ -87,6 +88,10 @@ class CpuDevice:
     def hold(self, rows: Any) -> npt.NDArray[Any]:
         """C-ordered NumPy array."""
         return np.ascontiguousarray(rows)
+
+    def coarse(self, rows: Any) -> npt.NDArray[np.float32]:
+        """Rows rounded to bfloat16, in float32."""
+        return rounded_rows(rows)
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """The same array: the CPU's memory is the host's."""

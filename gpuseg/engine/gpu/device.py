@@ -13,6 +13,7 @@ import pyarrow as pa
 from gpuseg.config_parts import MemorySection
 from gpuseg.engine.arrow import as_arrow, as_numpy
 from gpuseg.engine.capabilities import capability, library_parameters
+from gpuseg.engine.coarse import CoarseRows, coarse_rows, rounded_rows
 from gpuseg.engine.cpu.aggregate import aggregate_events
 from gpuseg.engine.cpu.attribute_rows import attribute_rows
 from gpuseg.engine.cpu.canonical import canonical_columns
@@ -182,13 +183,7 @@ class GpuDevice:
         return hash_int64(ids, seed)
 
     def matrix(self, table: pa.Table, plan: MatrixPlan) -> Any:
-        """Matrix of feature columns, shape (n_rows, n_columns), C-ordered array of the device.
-
-        Raises
-        ------
-        DeviceMemoryError
-            If it does not fit.
-        """
+        """Matrix of feature columns, shape (n_rows, n_columns), C-ordered on the device; errors as of `asarray`."""
         with self._turn:
             return matrix_on_device(self._libraries, table, plan)
 
@@ -209,10 +204,18 @@ class GpuDevice:
             return np.ascontiguousarray(rows)
         return self.asarray(rows)
 
+    def coarse(self, rows: Any) -> Any:
+        """Rows rounded to bfloat16: as `CoarseRows` of the device, or in float32 where they are in host memory."""
+        if isinstance(rows, np.ndarray):
+            return rounded_rows(rows)
+        with fitting(self._libraries, "coarse rows", rows.nbytes // 2):
+            return coarse_rows(self._libraries.cupy, rows)
+
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """NumPy array of the same values."""
         if isinstance(array, np.ndarray):
             return array
+        array = array.widened() if isinstance(array, CoarseRows) else array
         found: npt.NDArray[Any] = self._libraries.cupy.asnumpy(array)
         return found
 
@@ -223,7 +226,7 @@ class GpuDevice:
 
         Parameters
         ----------
-        rows : float32 or float64 array, shape (n_rows, n_features)
+        rows : float32 or float64 array, shape (n_rows, n_features), or what `coarse` gives
             Of the device, or of the host, from where it is copied piece by piece.
         centers : array of the same type, shape (k, n_features)
         weights : array, shape (n_rows,), optional

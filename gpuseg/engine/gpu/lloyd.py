@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from gpuseg.engine.coarse import CoarseRows
 from gpuseg.engine.cpu.lloyd import checked_weights
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd_kernel import Assigned, LloydKernels, Wanted, added
@@ -47,7 +48,7 @@ class Lloyd:
 
         Parameters
         ----------
-        rows : float32 or float64 array of the device or the host, shape (n_rows, n_features)
+        rows : float32 or float64 array of the device or the host, shape (n_rows, n_features), or CoarseRows
             Those of the host are copied piece by piece, while others are worked on.
         centers : array, shape (k, n_features)
         weights : array, shape (n_rows,), optional
@@ -68,12 +69,12 @@ class Lloyd:
                 return self.pass_over(piece, centers, weights=some, want_labels=want_labels)
 
             return _joined(self._libraries.cupy, list(streamed(self._libraries, rows, one)))
-        rows = self._libraries.cupy.asarray(rows)
+        rows = self._on_device(rows)
         if weights is None:
             found = self._by_kernels(rows, centers, Wanted(sums=True, second=want_labels))
             if found is not None:
                 return found
-        return plain_pass(self._libraries, rows, centers, weights=weights, want_labels=want_labels)
+        return plain_pass(self._libraries, _wide(rows), centers, weights=weights, want_labels=want_labels)
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """Index of the nearest center of each row, int32 array of the device; rows and centers as in `pass_over`."""
@@ -81,11 +82,14 @@ class Lloyd:
             whole = np.ascontiguousarray(rows)
             parts = streamed(self._libraries, whole, lambda piece, _: self.nearest(piece, centers))
             return self._libraries.cupy.concatenate(list(parts))
-        rows = self._libraries.cupy.asarray(rows)
+        rows = self._on_device(rows)
         found = self._by_kernels(rows, centers, Wanted(labels=True))
         if found is None:
-            found = plain_pass(self._libraries, rows, centers, want_labels=True)
+            found = plain_pass(self._libraries, _wide(rows), centers, want_labels=True)
         return found.labels
+
+    def _on_device(self, rows: Any) -> Any:
+        return rows if isinstance(rows, CoarseRows) else self._libraries.cupy.asarray(rows)
 
     def _by_kernels(self, rows: Any, centers: Any, wanted: Wanted) -> Assigned | None:
         """The pass by kernels; None where they are not made for it, or not believed."""
@@ -123,11 +127,15 @@ class Lloyd:
         else:
             if mine is None:
                 return False
-            problem = _difference(mine, plain_pass(self._libraries, some, centers, want_labels=True), wanted)
+            problem = _difference(mine, plain_pass(self._libraries, _wide(some), centers, want_labels=True), wanted)
         if problem:
             _LOG.warning("gpu: the kernels for %d features %s; slower ones are used", shape.n_features, problem)
         self._believed[which] = not problem
         return not problem
+
+
+def _wide(rows: Any) -> Any:
+    return rows.widened() if isinstance(rows, CoarseRows) else rows
 
 
 def _difference(mine: Assigned, plain: Assigned, wanted: Wanted) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.engine.coarse import CoarseRows
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.prepared import Centers, prepared
 from gpuseg.engine.gpu.shapes import GROUP, MOST_FEATURES, TILE, Shape, in_parts, whole
@@ -93,13 +94,15 @@ class LloydKernels:
 
         None where the kernels are not made for such rows, or such a device.
         """
-        if self._capability < _LEAST_CAPABILITY or rows.dtype != np.float32 or not rows.flags.c_contiguous:
+        coarse = isinstance(rows, CoarseRows)
+        if self._capability < _LEAST_CAPABILITY or rows.dtype != np.float32:
             return None
         n, d = rows.shape
-        if not n or not 0 < d <= MOST_FEATURES:
+        if not n or not 0 < d <= MOST_FEATURES or not (coarse or rows.flags.c_contiguous):
             return None
+        aligned = coarse or (d % 4 == 0 and rows.data.ptr % 16 == 0)
         most = int(self._attributes["MaxSharedMemoryPerBlockOptin"])
-        kind = {"aligned": d % 4 == 0 and rows.data.ptr % 16 == 0, "with_second": wanted.second, "most_bytes": most}
+        kind: dict[str, Any] = {"aligned": aligned, "with_second": wanted.second, "most_bytes": most, "coarse": coarse}
         shape = whole(d, k, with_sums=wanted.sums, **kind)
         return in_parts(d, **kind) if shape is None else (shape, 0)
 
@@ -110,7 +113,7 @@ class LloydKernels:
 
         Parameters
         ----------
-        rows : float32 array of the device, shape (n_rows, n_features)
+        rows : float32 array of the device, shape (n_rows, n_features), or CoarseRows
         centers : float32 array of the host, shape (k, n_features)
         shape : Shape
         n_groups : int
@@ -120,7 +123,7 @@ class LloydKernels:
         -------
         Assigned
             Sums, counts and inertia zero where they are not wanted. None where sums would not be exact though the rows
-            are on the matrix's grid, or where a value is too large.
+            are on the matrix's grid, or where a value is too large, and for coarse rows where they would not be exact.
         """
         one = _Pass(self, rows, prepared(centers, shape), len(centers), shape, n_groups)
         outputs = one.outputs(wanted)
@@ -128,6 +131,8 @@ class LloydKernels:
             one.launch(outputs, None)
             return Assigned(np.zeros(centers.shape), np.zeros(len(centers), np.int64), 0.0, *outputs)
         sums = one.added_up(outputs, None)
+        if shape.coarse and sums.flags:
+            return None
         if sums.flags & _OVERFLOWED:
             largest = self.cupy.asnumpy(self.cupy.maximum(rows.max(axis=0), -rows.min(axis=0)))
             if not np.isfinite(largest).all():
@@ -180,7 +185,8 @@ class _Pass:
     """Rows and centers, ready to be launched over."""
 
     def __init__(self, kernels: LloydKernels, rows: Any, centers: Centers, k: int, shape: Shape, n_groups: int) -> None:
-        self._kernels, self._cupy, self._rows, self._shape = kernels, kernels.cupy, rows, shape
+        self._kernels, self._cupy, self._shape = kernels, kernels.cupy, shape
+        self._size, self._rows = rows.shape, rows.patterns if isinstance(rows, CoarseRows) else rows
         self._k, self._n_groups = k, n_groups
         numbers, first, second = self._cupy.asarray(centers.numbers), centers.n_padded, centers.n_shift
         self._centers = numbers[:first], numbers[first : first + second], numbers[first + second :]
@@ -195,7 +201,7 @@ class _Pass:
 
     def added_up(self, outputs: tuple[Any, Any, Any], exponents: npt.NDArray[np.int32] | None) -> _Totals:
         """Launch, and fetch the sums; powers of two that make integers of columns are guessed from some rows."""
-        (n, d), k, cupy = self._rows.shape, self._k, self._cupy
+        (n, d), k, cupy = self._size, self._k, self._cupy
         n_tiles = -(-n // TILE)
         n_parts = -(-n_tiles // _SUMMED_TILES)
         # One array, so that one copy brings it all to the host.

@@ -48,8 +48,8 @@ class Centers:
     Parameters
     ----------
     numbers : float32 array
-        Centers with zeros to the pitch of the shape, their mean with zeros to a multiple of 16 features, and of every
-        center minus half the squared length less the mean, with -inf to a multiple of `GROUP`.
+        Centers with zeros to the pitch of the shape; their mean (zero for coarse rows) with zeros to a multiple of 16
+        features; and of every center minus half the squared length less the mean, with -inf to a multiple of `GROUP`.
     n_padded, n_shift : int
         Numbers of the first two parts.
     bounds : Bounds
@@ -64,7 +64,7 @@ class Centers:
 def prepared(centers: npt.NDArray[np.float32], shape: Shape) -> Centers:
     """Pad centers, and tell how well products can rank them."""
     k, d = centers.shape
-    shift = centers.mean(axis=0, dtype=np.float64).astype(np.float32)
+    shift = np.zeros(d, np.float32) if shape.coarse else centers.mean(axis=0, dtype=np.float64).astype(np.float32)
     gaps = (centers - shift).astype(np.float64)
     halves = np.full(-(-k // GROUP) * GROUP, -np.inf, np.float32)
     squares = np.einsum("ij,ij->i", gaps, gaps)

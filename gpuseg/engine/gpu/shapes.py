@@ -35,6 +35,8 @@ class Shape:
         Whether rows begin at multiples of 16 bytes.
     with_second : bool
         Whether the second-nearest center is wanted.
+    coarse : bool, default False
+        Whether rows are bfloat16 numbers.
     """
 
     n_features: int
@@ -42,6 +44,7 @@ class Shape:
     stages: int
     aligned: bool
     with_second: bool
+    coarse: bool = False
 
     @property
     def n_threads(self) -> int:
@@ -50,7 +53,7 @@ class Shape:
 
     @property
     def pitch(self) -> int:
-        """Numbers between a row, or a center, and the next one: an odd number of 16-byte chunks."""
+        """Numbers between a row, or a center, and the next one: an odd number of chunks of four."""
         return 4 * (-(-self.n_features // 4) | 1)
 
     @property
@@ -68,12 +71,13 @@ class Shape:
             f"-DSTAGES={self.stages}",
             f"-DALIGNED={int(self.aligned)}",
             f"-DWITH_SECOND={int(self.with_second)}",
+            f"-DCOARSE={int(self.coarse)}",
         )
 
     @property
     def tile_bytes(self) -> int:
         """Tiles of all warps."""
-        return self.warps * self.stages * TILE * self.pitch * 4
+        return self.warps * self.stages * TILE * self.pitch * (2 if self.coarse else 4)
 
     @property
     def _handover_bytes(self) -> int:
@@ -95,14 +99,21 @@ class Shape:
 
 
 def whole(
-    n_features: int, k: int, *, aligned: bool, with_second: bool, with_sums: bool, most_bytes: int
+    n_features: int,
+    k: int,
+    *,
+    aligned: bool,
+    with_second: bool,
+    with_sums: bool,
+    most_bytes: int,
+    coarse: bool = False,
 ) -> Shape | None:
     """The form in which all centers lie in shared memory; None where they do not fit.
 
     Parameters
     ----------
     n_features, k : int
-    aligned, with_second
+    aligned, with_second, coarse
         See `Shape`.
     with_sums : bool
         Whether rows are added up.
@@ -110,16 +121,18 @@ def whole(
         Shared memory that a block may take.
     """
     for warps, stages in _SIZES:
-        found = Shape(n_features, warps, stages, aligned, with_second)
+        found = Shape(n_features, warps, stages, aligned, with_second, coarse)
         if found.assign_bytes(k, with_sums=with_sums) <= most_bytes:
             return found
     return None
 
 
-def in_parts(n_features: int, *, aligned: bool, with_second: bool, most_bytes: int) -> tuple[Shape, int] | None:
+def in_parts(
+    n_features: int, *, aligned: bool, with_second: bool, most_bytes: int, coarse: bool = False
+) -> tuple[Shape, int] | None:
     """The form for centers part by part, and how many groups of `GROUP` a part has; None where not even few fit."""
     for warps, stages in _SIZES_IN_PARTS:
-        found = Shape(n_features, warps, stages, aligned, with_second)
+        found = Shape(n_features, warps, stages, aligned, with_second, coarse)
         n_groups = (most_bytes - found.rank_bytes(0)) // (found.rank_bytes(1) - found.rank_bytes(0))
         # Each part reads all rows again.
         if n_groups >= GROUP:

@@ -39,7 +39,7 @@ __device__ __forceinline__ int fixed(float value, float scale, unsigned& flags) 
 
 // Hand every value of a tile whose row has a label to `add(place of the sum, integer)`.
 template <class Add>
-__device__ __forceinline__ void each_value(const float4* tile, const int* labels, const float* scales, unsigned& flags,
+__device__ __forceinline__ void each_value(const Chunk* tile, const int* labels, const float* scales, unsigned& flags,
                                            int lane, Add add) {
 #pragma unroll
     for (int first = 0; first < FEATURES; first += ABREAST) {
@@ -50,17 +50,16 @@ __device__ __forceinline__ void each_value(const float4* tile, const int* labels
         for (int row = lane / ABREAST; row < TILE; row += AT_A_TIME) {
             int label = labels[row];
             if (label < 0) continue;
-            float value = reinterpret_cast<const float*>(tile + row * PITCH)[feature];
-            add(label * FEATURES + feature, fixed(value, scale, flags));
+            add(label * FEATURES + feature, fixed(number_of(tile + row * PITCH, feature), scale, flags));
         }
     }
 }
 
 // Call `work(tile, first row, rows)` for every tile of this warp, and `between(number of the round)` after each round.
 template <class Work, class Between>
-__device__ __forceinline__ void each_tile(const float* rows, i64 n, float4* ring, int lane, int warp, Work work,
+__device__ __forceinline__ void each_tile(const Value* rows, i64 n, Chunk* ring, int lane, int warp, Work work,
                                           Between between) {
-    for (int i = lane; i < STAGES * TILE * PITCH; i += LANES) ring[i] = make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+    for (int i = lane; i < STAGES * TILE * PITCH; i += LANES) ring[i] = Chunk{};
     __syncwarp();
     i64 step = i64(gridDim.x) * WARPS * TILE, first = (i64(blockIdx.x) * WARPS + warp) * TILE;
     for (int stage = 0; stage < STAGES - 1; ++stage) {
@@ -103,7 +102,7 @@ template <class Item> __device__ __forceinline__ Item* taken(unsigned char*& fro
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS* LANES)
-    assign(const float* rows, i64 n, const float4* all_centers, const float4* all_shift, const float* all_halves, int k,
+    assign(const Value* rows, i64 n, const float4* all_centers, const float4* all_shift, const float* all_halves, int k,
            float reach, float products, float distances, float least, const float* scales, u64* totals, unsigned* flag,
            double* inertias, int* labels, float* nearest, float* second) {
     SHARED_MEMORY(memory);
@@ -116,7 +115,7 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
     float4* shift = taken<float4>(rest, STEPS * 4);
     float* halves = taken<float>(rest, n_groups * GROUP);
     Handover& handover = taken<Handover>(rest, WARPS)[warp];
-    float4* ring = taken<float4>(rest, WARPS * STAGES * TILE * PITCH) + warp * STAGES * TILE * PITCH;
+    Chunk* ring = taken<Chunk>(rest, WARPS * STAGES * TILE * PITCH) + warp * STAGES * TILE * PITCH;
     int* low = taken<int>(rest, wanted.totals ? k * FEATURES : 0);
     int* high = taken<int>(rest, wanted.totals ? k * FEATURES : 0);
     int* counts = taken<int>(rest, wanted.totals ? k : 0);
@@ -131,7 +130,7 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
     __syncthreads();
 
     unsigned flags = 0;
-    auto work = [&](const float4* tile, i64 first, int n_present) {
+    auto work = [&](const Chunk* tile, i64 first, int n_present) {
         bool present = lane < n_present;
         rank(tile, packed, halves, shift, n_groups, handover, lane);
         __syncwarp();
@@ -170,7 +169,7 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS* LANES)
-    rank_rows(const float* rows, i64 n, const float4* all_centers, const float4* all_shift, const float* all_halves,
+    rank_rows(const Value* rows, i64 n, const float4* all_centers, const float4* all_shift, const float* all_halves,
               int k, int first_group, int n_groups, float* best, float* second, float* third, int* label,
               int* runner) {
     SHARED_MEMORY(memory);
@@ -181,13 +180,13 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
     float4* shift = taken<float4>(rest, STEPS * 4);
     float* halves = taken<float>(rest, n_groups * GROUP);
     Handover& handover = taken<Handover>(rest, WARPS)[warp];
-    float4* ring = taken<float4>(rest, WARPS * STAGES * TILE * PITCH) + warp * STAGES * TILE * PITCH;
+    Chunk* ring = taken<Chunk>(rest, WARPS * STAGES * TILE * PITCH) + warp * STAGES * TILE * PITCH;
     for (int i = threadIdx.x; i < STEPS * 4; i += blockDim.x) shift[i] = all_shift[i];
     for (int i = threadIdx.x; i < n_groups * GROUP; i += blockDim.x) halves[i] = all_halves[first_group * GROUP + i];
     pack(packed, all_centers, all_shift, k, first_group, n_groups);
     __syncthreads();
 
-    auto work = [&](const float4* tile, i64 first, int n_present) {
+    auto work = [&](const Chunk* tile, i64 first, int n_present) {
         rank(tile, packed, halves, shift, n_groups, handover, lane);
         __syncwarp();
         Ranks found = handed_over(handover, lane);
@@ -215,7 +214,7 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
 }
 
 extern "C" __global__ void __launch_bounds__(WARPS* LANES)
-    finish_rows(const float* rows, i64 n, const float4* centers, int k, float reach, float products, float distances,
+    finish_rows(const Value* rows, i64 n, const float4* centers, int k, float reach, float products, float distances,
                 float least, const float* scales, float* ranked_best, float* ranked_second, float* ranked_third,
                 int* ranked_label, int* ranked_runner, u64* totals, unsigned* flag, double* inertias, int* labels,
                 float* nearest, float* second) {
@@ -226,9 +225,9 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
     int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES;
     unsigned char* rest = memory;
     int* own_labels = taken<int>(rest, WARPS * TILE) + warp * TILE;
-    float4* ring = taken<float4>(rest, WARPS * STAGES * TILE * PITCH) + warp * STAGES * TILE * PITCH;
+    Chunk* ring = taken<Chunk>(rest, WARPS * STAGES * TILE * PITCH) + warp * STAGES * TILE * PITCH;
     unsigned flags = 0;
-    auto work = [&](const float4* tile, i64 first, int n_present) {
+    auto work = [&](const Chunk* tile, i64 first, int n_present) {
         bool present = lane < n_present;
         Ranks ranks;
         if (present) {
@@ -254,12 +253,12 @@ extern "C" __global__ void __launch_bounds__(WARPS* LANES)
 }
 
 // Powers of two that make integers of the columns, from the largest of some rows: one block a column.
-extern "C" __global__ void choose_scales(const float* rows, i64 n, int n_sampled, float* scales, int* exponents) {
+extern "C" __global__ void choose_scales(const Value* rows, i64 n, int n_sampled, float* scales, int* exponents) {
     SHARED_MEMORY(memory);
     float* largest = reinterpret_cast<float*>(memory);
     float mine = 0.0f;
     for (i64 i = threadIdx.x; i < n_sampled; i += blockDim.x)
-        mine = fmaxf(mine, fabsf(rows[i * n / n_sampled * FEATURES + blockIdx.x]));
+        mine = fmaxf(mine, fabsf(number_of(reinterpret_cast<const Chunk*>(rows + i * n / n_sampled * STRIDE), blockIdx.x)));
     largest[threadIdx.x] = mine;
     for (int half = blockDim.x / 2; half; half /= 2) {
         __syncthreads();

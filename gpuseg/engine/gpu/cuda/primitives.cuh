@@ -22,13 +22,13 @@ __device__ __forceinline__ void multiply_add(float (&sum)[4], const unsigned (&l
                  : "r"(left[0]), "r"(left[1]), "r"(left[2]), "r"(left[3]), "r"(right0), "r"(right1));
 }
 
-// Begin to copy 4 or 16 bytes from global to shared memory; both addresses are multiples of as many bytes.
+// Begin to copy 4, 8 or 16 bytes from global to shared memory; both addresses are multiples of as many bytes.
 template <int BYTES> __device__ __forceinline__ void begin_copy(void* to, const void* from) {
     unsigned address = static_cast<unsigned>(__cvta_generic_to_shared(to));
     if constexpr (BYTES == 16)
         asm volatile("cp.async.cg.shared.global [%0], [%1], 16;" ::"r"(address), "l"(from) : "memory");
     else
-        asm volatile("cp.async.ca.shared.global [%0], [%1], 4;" ::"r"(address), "l"(from) : "memory");
+        asm volatile("cp.async.ca.shared.global [%0], [%1], %2;" ::"r"(address), "l"(from), "n"(BYTES) : "memory");
 }
 
 // The copies begun by this thread since the last call are one group.

@@ -5,6 +5,7 @@
 //   WARPS, STAGES  warps of a block, and tiles that each of them has in shared memory
 //   ALIGNED        1 where rows begin at multiples of 16 bytes
 //   WITH_SECOND    1 where the second center is wanted as well as the nearest
+//   COARSE         1 where rows are bfloat16 numbers, padded to a multiple of four, and the shift is zero
 
 typedef unsigned long long u64;
 typedef long long i64;
@@ -16,12 +17,23 @@ constexpr int LANES = 32;
 constexpr unsigned ALL = 0xffffffffu;
 constexpr int TILE = LANES;
 constexpr int CHUNKS = (FEATURES + 3) / 4;
-// An odd number of 16-byte chunks a row: lanes that read the same chunk of different rows meet no bank twice.
+// An odd number of chunks a row: lanes that read the same chunk of different rows meet no bank twice.
 constexpr int PITCH = CHUNKS | 1;
+// Numbers from one row to the next in global memory.
+constexpr int STRIDE = COARSE ? 4 * CHUNKS : FEATURES;
 constexpr int STEPS = (FEATURES + 15) / 16;
 constexpr int GROUP = 8;
 // Halves of a tile whose numbers are in registers together.
 constexpr int HELD = FEATURES <= 64 ? 2 : 1;
+
+// Four numbers of a row.
+#if COARSE
+typedef unsigned short Value;
+typedef uint2 Chunk;
+#else
+typedef float Value;
+typedef float4 Chunk;
+#endif
 
 // The best of what a lane, or a row, has seen; larger is nearer.
 struct Ranks {
@@ -49,8 +61,24 @@ __device__ __forceinline__ Split split(float first, float second) {
     return {high, rounded_pair(first - __uint_as_float(high << 16), second - __uint_as_float(high & 0xffff0000u))};
 }
 
-__device__ __forceinline__ float4 chunk_of(const float4* row, int chunk) {
-    return chunk < CHUNKS ? row[chunk] : make_float4(0.0f, 0.0f, 0.0f, 0.0f);
+__device__ __forceinline__ float4 numbers(float4 chunk) { return chunk; }
+
+__device__ __forceinline__ float4 numbers(uint2 chunk) {
+    return make_float4(__uint_as_float(chunk.x << 16), __uint_as_float(chunk.x & 0xffff0000u),
+                       __uint_as_float(chunk.y << 16), __uint_as_float(chunk.y & 0xffff0000u));
+}
+
+template <class Row> __device__ __forceinline__ Row chunk_of(const Row* row, int chunk) {
+    return chunk < CHUNKS ? row[chunk] : Row{};
+}
+
+__device__ __forceinline__ float number_of(const Chunk* row, int feature) {
+    Value value = reinterpret_cast<const Value*>(row)[feature];
+#if COARSE
+    return __uint_as_float(unsigned(value) << 16);
+#else
+    return value;
+#endif
 }
 
 __device__ __forceinline__ float4 less(float4 left, float4 right) {
@@ -58,15 +86,15 @@ __device__ __forceinline__ float4 less(float4 left, float4 right) {
 }
 
 // Begin to copy rows first to first + TILE, as far as there are any; what lies between rows stays as it is.
-__device__ void fetch(float4* tile, const float* rows, i64 first, i64 n, int lane) {
+__device__ void fetch(Chunk* tile, const Value* rows, i64 first, i64 n, int lane) {
     int present = static_cast<int>(n - first < TILE ? n - first : TILE);
-    const float* from = rows + first * FEATURES;
+    const Value* from = rows + first * STRIDE;
     if constexpr (ALIGNED) {
         for (int i = lane; i < present * CHUNKS; i += LANES)
-            begin_copy<16>(tile + i / CHUNKS * PITCH + i % CHUNKS, from + 4 * i);
+            begin_copy<sizeof(Chunk)>(tile + i / CHUNKS * PITCH + i % CHUNKS, from + 4 * i);
     } else {
         for (int i = lane; i < present * FEATURES; i += LANES)
-            begin_copy<4>(reinterpret_cast<float*>(tile + i / FEATURES * PITCH) + i % FEATURES, from + i);
+            begin_copy<sizeof(Value)>(reinterpret_cast<Value*>(tile + i / FEATURES * PITCH) + i % FEATURES, from + i);
     }
 }
 
@@ -127,12 +155,15 @@ __device__ __forceinline__ Ranks of_neighbour(const Ranks& ranks, int distance) 
 //
 // `halves` has minus half the squared length of each center, less the shift, and -inf behind the last one. A lane reads
 // four neighbouring columns where the layout of fragments names two and two: products do not mind the order of columns.
-__device__ void rank(const float4* tile, const uint4* packed, const float* halves, const float4* shift, int n_groups,
+__device__ void rank(const Chunk* tile, const uint4* packed, const float* halves, const float4* shift, int n_groups,
                      Handover& out, int lane) {
     int place = lane / 4, quarter = lane % 4;
 #pragma unroll
     for (int part = 0; part < 2 / HELD; ++part) {
-        unsigned high[HELD][STEPS][4], low[HELD][STEPS][4];
+        unsigned high[HELD][STEPS][4];
+#if !COARSE
+        unsigned low[HELD][STEPS][4];
+#endif
 #pragma unroll
         for (int half = 0; half < HELD; ++half)
 #pragma unroll
@@ -140,10 +171,15 @@ __device__ void rank(const float4* tile, const uint4* packed, const float* halve
 #pragma unroll
                 for (int lower = 0; lower < 2; ++lower) {
                     int row = 16 * (part * HELD + half) + 8 * lower + place, chunk = 4 * step + quarter;
-                    float4 gap = less(chunk_of(tile + row * PITCH, chunk), chunk_of(shift, chunk));
+                    Chunk own = chunk_of(tile + row * PITCH, chunk);
+#if COARSE
+                    high[half][step][lower] = own.x, high[half][step][2 + lower] = own.y;
+#else
+                    float4 gap = less(own, chunk_of(shift, chunk));
                     Split front = split(gap.x, gap.y), back = split(gap.z, gap.w);
                     high[half][step][lower] = front.high, low[half][step][lower] = front.low;
                     high[half][step][2 + lower] = back.high, low[half][step][2 + lower] = back.low;
+#endif
                 }
         Ranks ranks[HELD][2];
 #pragma unroll 2
@@ -162,8 +198,10 @@ __device__ void rank(const float4* tile, const uint4* packed, const float* halve
                 for (int half = 0; half < HELD; ++half) multiply_add(sum[half], high[half][step], center.x, center.y);
 #pragma unroll
                 for (int half = 0; half < HELD; ++half) multiply_add(sum[half], high[half][step], center.z, center.w);
+#if !COARSE
 #pragma unroll
                 for (int half = 0; half < HELD; ++half) multiply_add(sum[half], low[half][step], center.x, center.y);
+#endif
             }
 #pragma unroll
             for (int half = 0; half < HELD; ++half)
@@ -204,11 +242,11 @@ __device__ __forceinline__ void add_square(float& total, float row, float center
 }
 
 // The squared distance as gpuseg defines it: feature after feature, every operation rounded by itself.
-__device__ __forceinline__ float distance(const float4* row, const float4* center) {
+__device__ __forceinline__ float distance(const Chunk* row, const float4* center) {
     float total = 0.0f;
 #pragma unroll
     for (int chunk = 0; chunk < CHUNKS; ++chunk) {
-        float4 x = row[chunk], c = center[chunk];
+        float4 x = numbers(row[chunk]), c = center[chunk];
         add_square(total, x.x, c.x);
         if (4 * chunk + 1 < FEATURES) add_square(total, x.y, c.y);
         if (4 * chunk + 2 < FEATURES) add_square(total, x.z, c.z);
@@ -231,7 +269,7 @@ __device__ __forceinline__ Nearest nearer(const Nearest& left, const Nearest& ri
 }
 
 // All distances of one row of a tile, by all lanes of a warp: what products cannot tell apart.
-__device__ Nearest compared(const float4* row, const float4* centers, int k, int lane) {
+__device__ Nearest compared(const Chunk* row, const float4* centers, int k, int lane) {
     float never = -NEVER;
     Nearest found = {never, never, 0};
     for (int center = lane; center < k; center += LANES) {
@@ -260,9 +298,9 @@ struct Bounds {
 };
 
 // The nearest center of this lane's row. `ranks` decide where they lie further apart than they can be off.
-__device__ Nearest settled(const float4* tile, const Ranks& ranks, const float4* centers, int k, Bounds bounds,
+__device__ Nearest settled(const Chunk* tile, const Ranks& ranks, const float4* centers, int k, Bounds bounds,
                            bool present, int lane) {
-    const float4* row = tile + lane * PITCH;
+    const Chunk* row = tile + lane * PITCH;
     Nearest found = {distance(row, centers + i64(ranks.label) * PITCH), -NEVER, ranks.label};
     float far = sqrtf(found.first) * 1.0001f + bounds.reach;
     float off = bounds.products * far * far + bounds.least;
