@@ -1,8 +1,8 @@
 """Everything that a machine with a GPU is needed for, in one go of at most 20 minutes.
 
-`python bench/gpu_session.py FOLDER` looks at the machine, makes the smoke test, runs the tests of the GPU device, in
-this process and in that of a dask worker, and measures it against the CPU. The output of each step goes to FOLDER; a
-step that fails or takes too long does not keep the next from running.
+`python bench/gpu_session.py FOLDER` looks at the machine, makes the smoke test, measures the kernels and the candidate
+for group-bys, runs the tests of the GPU device, in this process and in that of a dask worker, and measures it against
+the CPU. The output of each step goes to FOLDER; a step that fails or takes too long keeps no other from running.
 `--rehearse` goes through the same steps on the CPU, with little data and few tests.
 """
 
@@ -58,6 +58,8 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
     if find_spec("xdist") is not None:
         pytest += ["-n", str(TEST_WORKERS)]
     bench = [python, str(HERE / "cpu_vs_gpu.py"), "--out", str(out / "cpu_vs_gpu.json")]
+    kernels = [python, str(HERE / "gpu_kernels.py"), "--out", str(out / "gpu_kernels.json")]
+    group_by = [python, str(HERE / "gpu_group_by.py"), "--out", str(out / "gpu_group_by.json")]
     if rehearse:
         tests = [
             *pytest,
@@ -68,16 +70,24 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
         ]
         dask += ["--devices=cpu,gpu-logic", "-m", "not gpu"]
         bench += ["--small", "--cases", "kmeans,scoring,hdbscan"]
+        kernels.append("--rehearse")
+        group_by.append("--rehearse")
     else:
         # Those on the CPU need no GPU and run elsewhere.
         tests = [*pytest, "--devices=cpu,gpu", "-m", "gpu and not slow"]
         dask += ["--devices=cpu,gpu", "-m", "gpu and not slow"]
         bench += ["--repeats", "1", "--cpu-hdbscan-most", "20000"]
+        # The case that has begun by then ends in 30 seconds, or is ended.
+        kernels += ["--most-seconds", "380"]
+        group_by += ["--most-seconds", "90"]
     return [
         Step("doctor", (python, "-m", "gpuseg", "--json", "doctor"), 60),
         Step("smoke", (python, str(HERE / "gpu_smoke.py")), 120, needs_gpu=True),
-        Step("test-gpu", tuple(tests), 420),
-        Step("test-dask", tuple(dask), 180),
+        Step("kernels", tuple(kernels), 420),
+        Step("group-by", tuple(group_by), 110),
+        Step("test-gpu", tuple(tests), 300),
+        Step("test-dask", tuple(dask), 120),
+        # What the others leave of the time of all.
         Step("cpu-vs-gpu", tuple(bench), 480),
     ]
 

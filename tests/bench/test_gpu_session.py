@@ -53,8 +53,14 @@ def test_the_time_is_kept(session, tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("rehearse", [True, False])
 def test_the_steps(session, tmp_path, rehearse):
     made = session.steps(tmp_path, rehearse=rehearse)
-    assert [step.name for step in made] == ["doctor", "smoke", "test-gpu", "test-dask", "cpu-vs-gpu"]
-    assert sum(step.most_seconds for step in made) <= 21 * 60
+    names = ["doctor", "smoke", "kernels", "group-by", "test-gpu", "test-dask", "cpu-vs-gpu"]
+    assert [step.name for step in made] == names
+    # The last one has what is left, which is a minute at least.
+    assert sum(step.most_seconds for step in made[:-1]) <= 19 * 60
+    for step in made[2:4]:
+        assert ("--rehearse" in step.command) is rehearse
+        if not rehearse:
+            assert float(step.command[step.command.index("--most-seconds") + 1]) < step.most_seconds
     (tests,) = (step.command for step in made if step.name == "test-gpu")
     assert ("--devices=cpu,gpu" in tests) is not rehearse
     (dask,) = (step.command for step in made if step.name == "test-dask")
