@@ -41,7 +41,7 @@ class Lloyd:
     def __init__(self, libraries: Libraries) -> None:
         self._libraries = libraries
         self._kernels = LloydKernels(libraries)
-        self._believed: dict[tuple[Shape, bool], bool] = {}
+        self._believed: dict[tuple[Shape, bool, Wanted], bool] = {}
 
     def pass_over(self, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> Assigned:
         """One pass over the rows; see `LloydPass` for what it returns.
@@ -115,7 +115,7 @@ class Lloyd:
 
     def _believes(self, rows: Any, centers: Any, shape: Shape, n_groups: int, wanted: Wanted) -> bool:
         """Whether the kernels of a shape did as the plain form, when they were first asked for."""
-        which = shape, bool(n_groups)
+        which = shape, bool(n_groups), wanted
         if which in self._believed:
             return self._believed[which]
         cupy = self._libraries.cupy
