@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import numpy as np
-from gpu_kernels_check import KINDS, check
+from gpu_kernels_check import KINDS, TINY, check
 from gpu_kernels_sides import FITS, LABELS, PASSES, iterations, one_pass, tensor
 from gpu_kernels_tuning import FORMS, LEFT_OUT, part, size
 from gpu_kernels_world import Sizes, World
@@ -156,6 +156,7 @@ def all_cases(sizes: Sizes) -> list[Case]:
         *_passes(sizes.anchors[:halfway]),
         *_tuning(sizes),
         *_checks(sizes, [d for d in sizes.checked_features if d not in timed]),
+        _case("correctness", check, features=_WIDTH, k=8, kind=TINY),
         *(_case("scoring", score, features=d, k=k, gives=gives) for d, k in sizes.scored for gives in GIVEN),
         *(_case("many centers", nearest, k=sizes.many_centers, side=side) for side in ASSIGNERS),
         *_passes(sizes.anchors[halfway:]),

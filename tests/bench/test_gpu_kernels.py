@@ -57,7 +57,7 @@ def ran(cases, world, works, **options):
 
 
 @emulated
-@pytest.mark.parametrize("kind", ["on the grid", "any float32"])
+@pytest.mark.parametrize("kind", ["on the grid", "any float32", "about 1e-20"])
 def test_kernels_that_are_right(load, world, kind):
     told = load("gpu_kernels_check").check(world, 7, 8, kind)
     assert told["different"] == 0
@@ -121,7 +121,7 @@ def test_sums_off_the_grid_may_be_rounded_and_no_more(load):
     check = load("gpu_kernels_check")
     expected = SimpleNamespace(sums=np.array([[1.0, 2.0]]), counts=np.array([4]))
     for off, count in ((1e-8, 0), (1e-5, 2), (np.nan, 2)):
-        assert check.far_off(SimpleNamespace(sums=expected.sums + off), expected) == count
+        assert check.far_off(SimpleNamespace(sums=expected.sums + off), expected, 1.0) == count
 
 
 # --- cases that fail ---
@@ -194,6 +194,17 @@ def test_every_case_is_told_once_whatever_becomes_of_processes(load, cases, plan
 
 
 # --- what is timed ---
+
+
+def test_rows_lie_on_the_grid_and_in_groups(load, monkeypatch):
+    world = load("gpu_kernels_world")
+    monkeypatch.setattr(world, "_BLOCK_ROWS", 300)
+    rows = world.grouped(1_000, 5)
+    assert (rows * 2**20 == np.rint(rows * 2**20)).all()
+    assert np.abs(rows).max() <= 8
+    assert (np.unique(rows, axis=0).shape, rows.dtype) == ((1_000, 5), np.float32)
+    assert np.array_equal(rows, world.grouped(1_000, 5))
+    assert rows.std() > 1.5
 
 
 def test_times_of_the_device(load):
@@ -344,4 +355,4 @@ def test_every_case_has_parameters_of_its_own(load, cases):
     # What is timed was compared before, and no features are left out.
     checked = {case.parameters["features"] for case in made[: names.index("pass")] if case.name == "correctness"}
     assert checked == {16, 32}
-    assert sum(name == "correctness" for name in names) == 6 * 5 * 2
+    assert sum(name == "correctness" for name in names) == 6 * 5 * 2 + 1
