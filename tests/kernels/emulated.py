@@ -35,12 +35,13 @@ def emulated_libraries(attributes: Mapping[str, set[str]] | None = None) -> Libr
 class EmulatedModule:
     """As `cupy.RawModule`, for sources that leave the hardware to `gpuseg/engine/gpu/cuda/primitives.cuh`."""
 
-    def __init__(self, *, code: str, options: Sequence[str] = ()) -> None:
+    def __init__(self, *, code: str, options: Sequence[str] = (), enable_cooperative_groups: bool = False) -> None:
         self._library = ctypes.CDLL(str(_compiled(code, tuple(options))))
+        self._together = enable_cooperative_groups
 
     def get_function(self, name: str) -> "EmulatedKernel":
         """The kernel of a name."""
-        return EmulatedKernel(getattr(self._library, f"launch_{name}"))
+        return EmulatedKernel(getattr(self._library, f"launch_{name}"), together=self._together)
 
 
 class EmulatedKernel:
@@ -49,18 +50,19 @@ class EmulatedKernel:
     max_dynamic_shared_size_bytes = 48 << 10
     num_regs = 64
 
-    def __init__(self, launch: Any) -> None:
-        self._launch = launch
+    def __init__(self, launch: Any, *, together: bool = False) -> None:
+        self._launch, self._together = launch, together
 
     def __call__(
         self, grid: tuple[int, ...], block: tuple[int, ...], args: tuple[Any, ...], *, shared_mem: int
     ) -> None:
-        """Run all blocks, one after the other."""
+        """Run all blocks, one after the other or together."""
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise ValueError(f"{shared_mem} bytes of shared memory of {self.max_dynamic_shared_size_bytes} allowed")
         values = [_value(bare(argument)) for argument in args]
         pointers = (ctypes.c_void_p * len(values))(*[value.ctypes.data for value in values])
-        self._launch(pointers, ctypes.c_uint(*grid), ctypes.c_uint(*block), ctypes.c_size_t(shared_mem))
+        sizes = ctypes.c_uint(*grid), ctypes.c_uint(*block), ctypes.c_size_t(shared_mem)
+        self._launch(pointers, *sizes, ctypes.c_bool(self._together))
 
 
 def _value(argument: Any) -> Any:
@@ -85,8 +87,8 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     name = hashlib.sha256("\n".join([code, *defines]).encode()).hexdigest()[:16]
     source, library = (Path(_folder().name) / f"{name}{suffix}" for suffix in (".cpp", ".so"))
     launches = [
-        f'extern "C" void launch_{entry}(void** args, unsigned n_blocks, unsigned n_threads, size_t bytes) '
-        f"{{ emulator::launch({entry}, args, n_blocks, n_threads, bytes); }}"
+        f'extern "C" void launch_{entry}(void** args, unsigned n_blocks, unsigned n_threads, size_t bytes, bool together) '
+        f"{{ emulator::launch({entry}, args, n_blocks, n_threads, bytes, together); }}"
         for entry in _ENTRY.findall(code)
     ]
     source.write_text("\n".join([f'#include "{EMULATOR}"', "#define EMULATED", code, *launches]) + "\n", "utf-8")

@@ -1,10 +1,13 @@
 // CUDA C++ on a processor: enough of it to run gpuseg's kernels, thread by thread, in tests.
 //
-// Every thread of a block is a fiber that runs until it waits for others, in an order drawn anew each time, so that a
-// barrier that is missing shows. Copies to shared memory arrive as late as they may. Products of tensor cores are
+// Every thread of a block (of a grid, where its blocks wait for each other) is a fiber that runs until it waits for
+// others, in an order drawn anew each time, so that a barrier that is missing shows. Copies to shared memory arrive as late as they may. Products of tensor cores are
 // added up with the error that gpuseg's bounds allow for, drawn at random.
 
 #include <ucontext.h>
+#ifdef __SSE2__
+#include <immintrin.h>
+#endif
 
 #include <algorithm>
 #include <cmath>
@@ -42,6 +45,18 @@ namespace emulator {
 
 constexpr unsigned LANES = 32;
 constexpr size_t STACK_BYTES = 128 << 10;
+
+// Whether operations keep subnormal numbers, as long as this lives. CuPy compiles kernels so that they do not.
+struct Subnormals {
+#ifdef __SSE2__
+    unsigned before = _mm_getcsr();
+    explicit Subnormals(bool kept) { _mm_setcsr(kept ? before & ~0x8040u : before | 0x8040u); }
+    ~Subnormals() { _mm_setcsr(before); }
+#else
+    explicit Subnormals(bool) {}
+#endif
+    Subnormals(const Subnormals&) = delete;
+};
 
 struct Copy {
     void* to;
@@ -123,9 +138,7 @@ inline void begin_fiber() {
     swapcontext(&fiber().context, &block->scheduler);
 }
 
-inline void run_block(unsigned n_threads, size_t shared_bytes) {
-    Block made;
-    block = &made;
+inline void make(Block& made, unsigned n_threads, size_t shared_bytes) {
     // Shared memory begins as anything: here as numbers that are not.
     made.memory.assign(shared_bytes + 128, 0xff);
     made.fibers.resize(n_threads);
@@ -138,23 +151,30 @@ inline void run_block(unsigned n_threads, size_t shared_bytes) {
         one.context.uc_link = nullptr;
         makecontext(&one.context, begin_fiber, 0);
     }
-    std::vector<unsigned> order(n_threads);
-    for (unsigned i = 0; i < n_threads; ++i) order[i] = i;
+}
+
+// Run some blocks at once, from the first one on.
+inline void run_blocks(unsigned first, unsigned n_blocks, unsigned n_threads, size_t shared_bytes) {
+    std::vector<Block> made(n_blocks);
+    for (Block& one : made) make(one, n_threads, shared_bytes);
+    std::vector<unsigned> order(n_blocks * n_threads);
+    for (unsigned i = 0; i < order.size(); ++i) order[i] = i;
     // Now and then one warp runs ahead of the others, as far as barriers let it.
     constexpr unsigned NONE = ~0u, MOST_TURNS = 64;
     unsigned ahead = NONE, turns = 0;
-    for (unsigned left = n_threads; left;) {
+    for (unsigned left = n_blocks * n_threads; left;) {
         std::shuffle(order.begin(), order.end(), chance);
         if (!turns) turns = 1 + chance() % MOST_TURNS, ahead = chance() % 2 ? order[0] / LANES : NONE;
         --turns;
         bool moved = false;
         for (unsigned i : order) {
-            Fiber& one = made.fibers[i];
+            block = &made[i / n_threads];
+            Fiber& one = block->fibers[i % n_threads];
             if (one.done || (ahead != NONE && i / LANES != ahead) || (one.waits_for && !(*one.waits_for)())) continue;
             one.waits_for = nullptr;
-            made.running = i;
-            threadIdx.x = i;
-            swapcontext(&made.scheduler, &one.context);
+            block->running = threadIdx.x = i % n_threads;
+            blockIdx.x = first + i / n_threads;
+            swapcontext(&block->scheduler, &one.context);
             moved = true;
             left -= one.done;
         }
@@ -168,16 +188,15 @@ void call(void (*kernel)(Args...), void** args, std::index_sequence<I...>) {
     kernel(*static_cast<std::remove_reference_t<Args>*>(args[I])...);
 }
 
-template <class... Args> void launch(void (*kernel)(Args...), void** args, unsigned n_blocks, unsigned n_threads, size_t bytes) {
+template <class... Args> void launch(void (*kernel)(Args...), void** args, unsigned n_blocks, unsigned n_threads, size_t bytes, bool together) {
     auto run = [&] { call(kernel, args, std::index_sequence_for<Args...>()); };
+    Subnormals flushed(false);
     body_data = &run;
     body = [](void* data) { (*static_cast<decltype(run)*>(data))(); };
     gridDim.x = n_blocks;
     blockDim.x = n_threads;
-    for (unsigned i = 0; i < n_blocks; ++i) {
-        blockIdx.x = i;
-        run_block(n_threads, bytes);
-    }
+    unsigned at_once = together ? n_blocks : 1;
+    for (unsigned i = 0; i < n_blocks; i += at_once) run_blocks(i, at_once, n_threads, bytes);
 }
 
 template <class Value> uint64_t bits(Value value) {
@@ -196,6 +215,11 @@ template <class Value> Value from_bits(uint64_t value) {
 
 inline void __syncwarp(unsigned = 0xffffffffu) { emulator::meet_lanes(0); }
 inline void __syncthreads() { emulator::meet(emulator::block->all, blockDim.x, threadIdx.x, 0); }
+
+inline void wait_for_blocks(unsigned* arrived, unsigned target) {
+    ++*arrived;
+    emulator::wait_until([arrived, target] { return *arrived >= target; });
+}
 
 template <class Value> Value __shfl_xor_sync(unsigned, Value value, int distance) {
     unsigned lane = threadIdx.x % emulator::LANES;
@@ -225,6 +249,21 @@ template <class Value> Value atomicCAS(Value* to, Value expected, Value value) {
 
 inline int __ffs(int value) { return __builtin_ffs(value); }
 inline int __popc(unsigned value) { return __builtin_popcount(value); }
+inline float exact_sum(float left, float right) {
+    emulator::Subnormals kept(true);
+    volatile float found = left + right;
+    return found;
+}
+inline float exact_difference(float left, float right) {
+    emulator::Subnormals kept(true);
+    volatile float found = left - right;
+    return found;
+}
+inline float exact_product(float left, float right) {
+    emulator::Subnormals kept(true);
+    volatile float found = left * right;
+    return found;
+}
 inline float __fadd_rn(float left, float right) { return left + right; }
 inline float __fsub_rn(float left, float right) { return left - right; }
 inline float __fmul_rn(float left, float right) { return left * right; }

@@ -173,7 +173,7 @@ def test_groups_far_from_zero(kernels, offset):
     assert second.tolist() == expected.second.tolist()
 
 
-@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e-19, 1e-12, 1e12, 1e18, 3e19, 1e30])
+@pytest.mark.parametrize("scale", [1e-44, 1e-38, 1e-30, 1e-21, 1e-20, 1e-19, 1e-12, 1e12, 1e18, 3e19, 1e30])
 def test_values_of_any_size(kernels, scale):
     rows, centers = draw(300, 8, 20)
     rows, centers = (np.asarray(values * np.float64(scale), np.float32) for values in (rows, centers))

@@ -30,7 +30,7 @@ struct State {
 
 // An integer of a value, and what befell it.
 __device__ __forceinline__ int fixed(float value, float scale, unsigned& flags) {
-    float scaled = __fmul_rn(value, scale);
+    float scaled = exact_product(value, scale);
     int found = __float2int_rn(scaled);
     if (__int2float_rn(found) != scaled) flags |= ROUNDED;
     if (!(fabsf(scaled) < TOO_LARGE)) flags |= OVERFLOWED;

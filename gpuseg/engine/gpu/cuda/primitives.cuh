@@ -6,6 +6,25 @@
 
 #define SHARED_MEMORY(name) extern __shared__ __align__(16) unsigned char name[]
 
+// Operations that round once and keep subnormal numbers: CuPy has NVRTC flush those to zero everywhere else.
+__device__ __forceinline__ float exact_sum(float left, float right) {
+    float found;
+    asm("add.rn.f32 %0, %1, %2;" : "=f"(found) : "f"(left), "f"(right));
+    return found;
+}
+
+__device__ __forceinline__ float exact_difference(float left, float right) {
+    float found;
+    asm("sub.rn.f32 %0, %1, %2;" : "=f"(found) : "f"(left), "f"(right));
+    return found;
+}
+
+__device__ __forceinline__ float exact_product(float left, float right) {
+    float found;
+    asm("mul.rn.f32 %0, %1, %2;" : "=f"(found) : "f"(left), "f"(right));
+    return found;
+}
+
 // Two numbers rounded to bfloat16, the first in the lower half.
 __device__ __forceinline__ unsigned rounded_pair(float first, float second) {
     unsigned pair;

@@ -237,8 +237,8 @@ __device__ __forceinline__ Ranks handed_over(const Handover& from, int lane) {
 }
 
 __device__ __forceinline__ void add_square(float& total, float row, float center) {
-    float gap = __fsub_rn(row, center);
-    total = __fadd_rn(total, __fmul_rn(gap, gap));
+    float gap = exact_difference(row, center);
+    total = exact_sum(total, exact_product(gap, gap));
 }
 
 // The squared distance as gpuseg defines it: feature after feature, every operation rounded by itself.
@@ -255,16 +255,22 @@ __device__ __forceinline__ float distance(const Chunk* row, const float4* center
     return total;
 }
 
-// The nearest center of a row, the lower of equals, and the second distance.
+// The nearest center of a row, the lower of equals, and the second distance. Distances are told apart by their patterns,
+// whose order is theirs, also where comparisons take subnormal numbers for zero; what is no number comes last.
 struct Nearest {
     float first, second;
     int label;
 };
 
+__device__ __forceinline__ unsigned pattern(float distance) { return __float_as_uint(distance); }
+
+__device__ __forceinline__ float least(float left, float right) { return pattern(right) < pattern(left) ? right : left; }
+
 __device__ __forceinline__ Nearest nearer(const Nearest& left, const Nearest& right) {
-    bool other = right.first < left.first || (right.first == left.first && right.label < left.label);
+    unsigned one = pattern(left.first), two = pattern(right.first);
+    bool other = two < one || (two == one && right.label < left.label);
     Nearest found = other ? right : left;
-    found.second = fminf(found.second, other ? left.first : right.first);
+    found.second = least(found.second, other ? left.first : right.first);
     return found;
 }
 
@@ -274,11 +280,11 @@ __device__ Nearest compared(const Chunk* row, const float4* centers, int k, int 
     Nearest found = {never, never, 0};
     for (int center = lane; center < k; center += LANES) {
         float told = distance(row, centers + i64(center) * PITCH);
-        if (told < found.first) {
+        if (pattern(told) < pattern(found.first)) {
             found.second = found.first;
             found.first = told, found.label = center;
         } else {
-            found.second = fminf(found.second, told);
+            found.second = least(found.second, told);
         }
     }
 #pragma unroll
