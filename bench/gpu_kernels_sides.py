@@ -13,6 +13,7 @@ import numpy as np
 from gpu_kernels_launches import Watched
 from gpu_kernels_world import SUMS, Centers, World
 
+from gpuseg.engine.coarse import coarse_rows
 from gpuseg.engine.gpu.lloyd import plain_pass
 from gpuseg.engine.gpu.lloyd_kernel import Wanted, source
 from gpuseg.engine.program import LloydPass
@@ -47,6 +48,19 @@ def ours(world: World, d: int, k: int) -> Fit:
         centers = world.start(d, k)
         for _ in range(n):
             centers = updated(one_pass(world, world.rows(d), centers), centers)
+        return centers, n
+
+    return fit
+
+
+def coarse(world: World, d: int, k: int) -> Fit:
+    """By gpuseg's kernels over rows rounded to bfloat16; the centers are judged by the rows themselves."""
+    rows = coarse_rows(world.cupy, world.rows(d))
+
+    def fit(n: int) -> tuple[Any, int]:
+        centers = world.start(d, k)
+        for _ in range(n):
+            centers = updated(one_pass(world, rows, centers), centers)
         return centers, n
 
     return fit
@@ -104,6 +118,7 @@ def flash_kmeans(world: World, d: int, k: int) -> Fit:
 
 FITS: dict[str, Callable[[World, int, int], Fit]] = {
     "ours": ours,
+    "ours, coarse": coarse,
     "flashlib": flashlib,
     "flash-kmeans": flash_kmeans,
     "cuml": cuml,
@@ -135,6 +150,12 @@ def single_pass(world: World, d: int, k: int) -> dict[str, Any]:
     return world.timed(lambda: one_pass(world, rows, start)) | {"bytes": world.sizes.rows * d * 4}
 
 
+def coarse_pass(world: World, d: int, k: int) -> dict[str, Any]:
+    """The same over rows rounded to bfloat16, which lie on the device beforehand; bytes as of float32 rows."""
+    rows, start = coarse_rows(world.cupy, world.rows(d)), world.start(d, k)
+    return world.timed(lambda: one_pass(world, rows, start)) | {"bytes": world.sizes.rows * d * 4}
+
+
 def plain(world: World, d: int, k: int) -> dict[str, Any]:
     """A pass in plain CuPy, and whether ours gives the same bits."""
     rows, start = world.rows(d), world.start(d, k)
@@ -156,6 +177,7 @@ def alone(world: World, d: int, k: int) -> dict[str, Any]:
 
 PASSES: dict[str, Callable[[World, int, int], dict[str, Any]]] = {
     "ours, one pass": single_pass,
+    "ours, one coarse pass": coarse_pass,
     "ours, kernel alone": alone,
     "plain, one pass": plain,
 }

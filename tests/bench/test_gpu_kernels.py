@@ -72,7 +72,7 @@ def test_kernels_that_are_right(load, world, kind):
         ("found.first = told, found.label = center;", "found.first = told, found.label = 0;", "labels"),
         ("(value >> FRACTION_BITS)", "(value >> 16)", "sums"),
         ("atomicAdd(counts + found.label, 1)", "atomicAdd(counts + found.label, 2)", "counts"),
-        ("total = __fadd_rn(total, __fmul_rn(gap, gap));", "total += fmaf(gap, gap, 1e-7f);", "nearest"),
+        ("total = exact_sum(total, exact_product(gap, gap));", "total += fmaf(gap, gap, 1e-7f);", "nearest"),
     ],
 )
 def test_kernels_that_are_wrong_are_told(load, world, monkeypatch, right, wrong, what):

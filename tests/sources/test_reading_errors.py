@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gpuseg.engine.cpu.checks import BadRows
 from gpuseg.engine.opening import readable
 from gpuseg.errors import DataError, EmptyDataError, InvalidValueError, SchemaError, SourceUnavailableError
 from gpuseg.pipeline import execute
@@ -249,3 +250,10 @@ def test_a_file_that_may_not_be_read_may_be_in_order():
     with denied as caught, readable("a.csv", "CSV", "orders"):
         raise PermissionError(13, f"may not read {SENTINEL}")
     assert caught.value.exit_code == 4
+
+
+def test_what_an_error_comes_from_crosses_processes():
+    error = BadRows("orders: bad", np.array([3, 5]), "amount", "no number")
+    again = pickle.loads(pickle.dumps(error))
+    assert (str(again), again.rows.tolist()) == ("orders: bad", [3, 5])
+    assert (again.column, again.reason) == ("amount", "no number")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -33,6 +34,10 @@ class BadRows(InvalidValueError):
         self.rows = rows
         self.column = column
         self.reason = reason
+
+    def __reduce__(self) -> tuple[type["BadRows"], tuple[Any, ...]]:
+        # It may cross processes as what an error comes from.
+        return type(self), (str(self), self.rows, self.column, self.reason)
 
 
 @dataclass(frozen=True)

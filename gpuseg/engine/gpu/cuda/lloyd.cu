@@ -88,7 +88,7 @@ __device__ __forceinline__ void write(const Wanted& wanted, i64 row, const Neare
 
 // The inertia of a tile, added up as a tree of pairs whatever lane calls.
 __device__ __forceinline__ void write_inertia(const Wanted& wanted, i64 first, float nearest, bool present, int lane) {
-    double total = present ? double(nearest) : 0.0;
+    double total = present ? exact_double(nearest) : 0.0;
 #pragma unroll
     for (int step = 1; step < LANES; step *= 2) total += __shfl_xor_sync(ALL, total, step);
     if (lane == 0) wanted.inertias[first / TILE] = total;

@@ -25,6 +25,12 @@ __device__ __forceinline__ float exact_product(float left, float right) {
     return found;
 }
 
+__device__ __forceinline__ double exact_double(float value) {
+    double found;
+    asm("cvt.f64.f32 %0, %1;" : "=d"(found) : "f"(value));
+    return found;
+}
+
 // Two numbers rounded to bfloat16, the first in the lower half.
 __device__ __forceinline__ unsigned rounded_pair(float first, float second) {
     unsigned pair;
