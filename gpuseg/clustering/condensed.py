@@ -11,10 +11,10 @@ import numba as nb
 import numpy as np
 import numpy.typing as npt
 
+from gpuseg.engine.base import Device
 from gpuseg.engine.kernels import compiled
 
 Float64Array = npt.NDArray[np.float64]
-_BLOCK = 2_048
 _HAIR = 1e-9
 """Share of the least weight that sums of weights may fall short of by rounding."""
 
@@ -106,7 +106,9 @@ class Hierarchy:
         return excess.astype(np.float64), highest
 
 
-def hierarchy_of(points: npt.NDArray[Any], weights: Float64Array, cores: Float64Array, *, least: float) -> Hierarchy:
+def hierarchy_of(
+    points: npt.NDArray[Any], weights: Float64Array, cores: Float64Array, *, least: float, device: Device
+) -> Hierarchy:
     """The condensed tree of weighted points by their mutual reachability distances.
 
     Parameters
@@ -119,81 +121,32 @@ def hierarchy_of(points: npt.NDArray[Any], weights: Float64Array, cores: Float64
         Core distance of each.
     least : float
         Least weight of a group.
+    device : Device
     """
     weights = np.asarray(weights, np.float64)
     if len(points) < 2:
         return Hierarchy(np.zeros(len(points), np.int64), np.zeros(len(points)), np.full(1, -1), np.zeros(1), weights)
-    ends, heights = spanning_tree(points, cores)
+    ends, heights = spanning_tree(points, cores, device=device)
     order = np.argsort(heights, kind="stable")
     merges, sizes = _linkage(ends[order], weights)
     cluster, density, parents, births = _condensed(merges, heights[order], sizes, least * (1 - _HAIR))
     return Hierarchy(cluster, density, parents, births, weights)
 
 
-def spanning_tree(points: npt.NDArray[Any], cores: Float64Array) -> tuple[npt.NDArray[np.int64], Float64Array]:
+def spanning_tree(
+    points: npt.NDArray[Any], cores: Float64Array, *, device: Device
+) -> tuple[npt.NDArray[np.int64], Float64Array]:
     """Minimum spanning tree of mutual reachability distances: ends (n - 1, 2) and lengths (n - 1,)."""
-    ends, heights = np.empty((len(points) - 1, 2), np.int64), np.empty(len(points) - 1)
-    # By a power of two, which rounds nothing, so that no square overflows; a copy, which the kernel rearranges.
+    # By a power of two, which rounds nothing, so that no square overflows.
     length = int(np.frexp(max(np.abs(points).max(), cores.max()))[1])
     columns = np.array(np.ldexp(points, -length).T, order="C")
-    _prim(columns, np.ldexp(cores, -length).astype(points.dtype), ends, heights)
+    ends, _ = device.prim(columns, np.ldexp(cores, -length).astype(points.dtype))
     # Single precision chose the edges; lengths and ties do not depend on it.
-    gaps = np.zeros(len(heights))
+    gaps = np.zeros(len(ends))
     for column in points.T:
         gap = column[ends[:, 0]].astype(np.float64) - column[ends[:, 1]]
         gaps += gap * gap
     return ends, np.maximum(np.sqrt(gaps), cores[ends].max(axis=1))
-
-
-@compiled
-def _prim(columns, cores, ends, heights):  # type: ignore[no-untyped-def]
-    """Fill in the edges of the tree (Prim 1957), from the first point on."""
-    d, n = columns.shape
-    point, source = np.arange(n).astype(np.int32), np.zeros(n, np.int32)
-    best, squares = np.full(n, np.inf, columns.dtype), cores * cores
-    own, gaps = np.empty(d, columns.dtype), np.empty(_BLOCK, columns.dtype)
-    at, left = 0, n
-    for step in range(n - 1):
-        current, core = point[at], squares[at]
-        left -= 1
-        for feature in range(d):
-            own[feature] = columns[feature, at]
-            columns[feature, at] = columns[feature, left]
-        point[at], best[at], source[at], squares[at] = point[left], best[left], source[left], squares[left]
-        least, block = np.inf, 0
-        for start in range(0, left, _BLOCK):
-            end = min(start + _BLOCK, left)
-            _square_gaps(columns, own, start, end, gaps)
-            near = _nearer(gaps, core, current, squares[start:end], best[start:end], source[start:end])
-            if near < least:
-                least, block = near, start
-        at = block
-        while best[at] != least:
-            at += 1
-        ends[step, 0], ends[step, 1], heights[step] = source[at], point[at], best[at]
-
-
-@nb.njit(nogil=True)
-def _square_gaps(columns, own, start, end, gaps):  # type: ignore[no-untyped-def]
-    gaps[: end - start] = 0
-    for feature in range(len(own)):
-        mine, column = own[feature], columns[feature, start:end]
-        for slot in range(len(column)):
-            gap = column[slot] - mine
-            gaps[slot] += gap * gap
-
-
-@nb.njit(nogil=True, fastmath={"nnan", "nsz"})
-def _nearer(gaps, core, current, squares, best, source):  # type: ignore[no-untyped-def]
-    """Take the current point as the nearest where it is, and give the least of all distances then."""
-    least = best.dtype.type(np.inf)
-    for slot in range(len(best)):
-        gap = max(gaps[slot], max(core, squares[slot]))
-        nearer = gap < best[slot]
-        best[slot] = gap if nearer else best[slot]
-        source[slot] = current if nearer else source[slot]
-        least = min(least, best[slot])
-    return least
 
 
 @compiled

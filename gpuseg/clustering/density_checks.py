@@ -96,7 +96,7 @@ def check_groups(
     """
     agreement = 1.0
     if len(np.unique(sampled.cores)) < _FEW_DISTANCES * len(rows.points):
-        agreement = _check_ties(rows, sampled, density)
+        agreement = _check_ties(rows, sampled, density, device)
     if rows.thinning > 1:
         _check_choice(rows, sampled, density)
         agreement = min(agreement, _check_halves(rows, sampled.found, density, centers, device, executor))
@@ -135,7 +135,7 @@ def same_groups(one: npt.NDArray[np.int32], other: npt.NDArray[np.int32], weight
     return 1.0 if most == chance else (together - chance) / (most - chance)
 
 
-def _check_ties(rows: SampledRows, sampled: SampledGroups, density: Density) -> float:
+def _check_ties(rows: SampledRows, sampled: SampledGroups, density: Density, device: Device) -> float:
     """Least agreement with the groups of the same points in other orders."""
     if density.selection == "leaf" or not len(sampled.found.births):
         # Leaves of a tree of ties are which of equal neighbours came first, and so is whether there are any.
@@ -147,7 +147,8 @@ def _check_ties(rows: SampledRows, sampled: SampledGroups, density: Density) -> 
     n = len(rows.points)
     for order in (np.arange(n)[::-1], *(np.random.default_rng(seed).permutation(n) for seed in range(_ORDERS))):
         turned = SampledRows(np.ascontiguousarray(rows.points[order]), rows.weights[order].copy(), rows.thinning)
-        labels = turned.hierarchy(sampled.cores[order].copy(), density).groups(density.selection).labels
+        tree = turned.hierarchy(sampled.cores[order].copy(), density, device=device)
+        labels = tree.groups(density.selection).labels
         agreement = min(agreement, same_groups(sampled.found.labels[order], labels, turned.weights))
     if agreement < LEAST_OF_ORDERS:
         raise ClusteringError(

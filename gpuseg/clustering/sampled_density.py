@@ -67,13 +67,13 @@ class SampledRows:
         mass = n_neighbours * self.thinning
         cores, dimension = self._cores(mass, n_neighbours, device)
         correction = (density.min_samples / mass) ** (1 / dimension)
-        tree = self.hierarchy(cores, density)
+        tree = self.hierarchy(cores, density, device=device)
         found = tree.groups(density.selection)
         return SampledGroups(DenseGroups(found.labels, found.strengths, found.births * correction), tree, cores)
 
-    def hierarchy(self, cores: Float64Array, density: Density) -> Hierarchy:
+    def hierarchy(self, cores: Float64Array, density: Density, *, device: Device) -> Hierarchy:
         """The hierarchy for these core distances, shape (n_points,)."""
-        return hierarchy_of(self.points, self.weights, cores, least=density.min_cluster_size)
+        return hierarchy_of(self.points, self.weights, cores, least=density.min_cluster_size, device=device)
 
     def _cores(self, mass: float, n_neighbours: int, device: Device) -> tuple[Float64Array, float]:
         """Distance of each point within which there is so much mass, and the dimension in which mass grows."""

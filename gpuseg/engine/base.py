@@ -17,7 +17,7 @@ Result = TypeVar("Result")
 
 
 class Device(Protocol):
-    """One processor: it executes reading plans, the two hot kernels and named estimators."""
+    """One processor: it executes reading plans, the hot kernels and named estimators."""
 
     name: str
 
@@ -73,6 +73,25 @@ class Device(Protocol):
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """int32 index of each row's nearest center on the device, the lower of equals: `labels` of a pass alone."""
+
+    def prim(self, columns: Any, cores: Any) -> Any:
+        """Minimum spanning tree of mutual reachability distances, by Prim (1957) from the first point on.
+
+        Parameters
+        ----------
+        columns : float32 or float64 array, shape (n_features, n_points)
+            Coordinates of two points or more, C-ordered, in host memory.
+        cores : array of the same type, shape (n_points,)
+            Core distance of each.
+
+        Returns
+        -------
+        ends : int64 array, shape (n_points - 1, 2)
+            The point in the tree that each edge comes from, and the one it adds, in host memory. Of points equally near
+            the one at the lowest position comes next, where the last one takes the position of each that leaves.
+        heights : float64 array, shape (n_points - 1,)
+            The squared distance in the precision of the points.
+        """
 
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""

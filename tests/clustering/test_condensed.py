@@ -9,6 +9,9 @@ from sklearn.metrics import adjusted_rand_score
 from sklearn.neighbors import NearestNeighbors
 
 from gpuseg.clustering.condensed import hierarchy_of, spanning_tree
+from gpuseg.engine.cpu.device import CpuDevice
+
+DEVICE = CpuDevice()
 
 SETS = {
     "blobs": make_blobs(600, centers=4, cluster_std=0.8, random_state=0)[0],
@@ -19,7 +22,7 @@ SETS = {
 
 
 def dense_groups(rows, weights, cores, *, min_cluster_size, selection="eom"):
-    return hierarchy_of(rows, weights, cores, least=min_cluster_size).groups(selection)
+    return hierarchy_of(rows, weights, cores, least=min_cluster_size, device=DEVICE).groups(selection)
 
 
 def cores_of(rows, min_samples=5):
@@ -59,7 +62,7 @@ def test_a_weight_stands_for_as_many_equal_points(name):
 @pytest.mark.parametrize("name", SETS)
 def test_the_tree_is_the_shortest_and_leaves_the_points_as_they_are(name):
     rows, cores = SETS[name].copy(), cores_of(SETS[name])
-    ends, lengths = spanning_tree(rows, cores)
+    ends, lengths = spanning_tree(rows, cores, device=DEVICE)
     assert np.array_equal(rows, SETS[name])
     gaps = np.maximum(np.linalg.norm(rows[:, None] - rows[None], axis=2), np.maximum(cores[:, None], cores[None]))
 
@@ -97,7 +100,7 @@ def test_every_heavy_point_may_be_a_cluster(values, n, d):
     """As many clusters as there can be: more than points."""
     rows = np.random.default_rng(n).integers(0, values, (n, d)).astype(float)
     points, counts = np.unique(rows, axis=0, return_counts=True)
-    found = hierarchy_of(points, counts.astype(float), np.zeros(len(points)), least=25.0)
+    found = hierarchy_of(points, counts.astype(float), np.zeros(len(points)), least=25.0, device=DEVICE)
     assert len(found.parents) > len(points)
     groups = found.groups("leaf")
     assert sorted(groups.labels.tolist()) == list(range(len(points)))

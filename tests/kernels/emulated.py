@@ -87,8 +87,8 @@ def _compiled(code: str, options: tuple[str, ...]) -> Path:
     name = hashlib.sha256("\n".join([code, *defines]).encode()).hexdigest()[:16]
     source, library = (Path(_folder().name) / f"{name}{suffix}" for suffix in (".cpp", ".so"))
     launches = [
-        f'extern "C" void launch_{entry}(void** args, unsigned n_blocks, unsigned n_threads, size_t bytes, bool together) '
-        f"{{ emulator::launch({entry}, args, n_blocks, n_threads, bytes, together); }}"
+        f'extern "C" void launch_{entry}(void** args, unsigned blocks, unsigned threads, size_t bytes, bool together) '
+        f"{{ emulator::launch({entry}, args, blocks, threads, bytes, together); }}"
         for entry in _ENTRY.findall(code)
     ]
     source.write_text("\n".join([f'#include "{EMULATOR}"', "#define EMULATED", code, *launches]) + "\n", "utf-8")

@@ -264,6 +264,11 @@ inline float exact_product(float left, float right) {
     volatile float found = left * right;
     return found;
 }
+inline double exact_double(float value) {
+    emulator::Subnormals kept(true);
+    volatile double found = value;
+    return found;
+}
 inline float __fadd_rn(float left, float right) { return left + right; }
 inline float __fsub_rn(float left, float right) { return left - right; }
 inline float __fmul_rn(float left, float right) { return left * right; }

@@ -4,7 +4,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from gpuseg.engine.gpu.lloyd_kernel import source
+from gpuseg.engine.gpu import lloyd_kernel, spanning
 from gpuseg.engine.gpu.shapes import Shape
 from tests.rapids.world import PACKAGE
 
@@ -24,7 +24,8 @@ LLOYD = [
 def programs() -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """Name, text and options of what the package compiles; of kernels with many forms, some."""
     for shape in LLOYD:
-        yield "lloyd.cu", source(), shape.options
+        yield "lloyd.cu", lloyd_kernel.source(), shape.options
+    yield "spanning.cu", spanning.source(), spanning.options()
     for name, text in cuda_strings():
         yield name, text, ("-std=c++17",)
 

@@ -23,11 +23,12 @@ from gpuseg.engine import Engine
 from gpuseg.engine.cpu.evaluate import evaluate_features
 from gpuseg.engine.driver import Gpu
 from gpuseg.engine.expression import Reduction
-from gpuseg.engine.gpu import streaming
+from gpuseg.engine.gpu import lloyd_kernel, spanning, streaming
 from gpuseg.engine.gpu.device import GpuDevice
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd_kernel import LloydKernels
 from gpuseg.engine.gpu.memory import apply, halving
+from gpuseg.engine.gpu.spanning import SpanningTrees
 from gpuseg.engine.hardware import Hardware
 from gpuseg.engine.local import LocalExecutor
 from gpuseg.errors import DeviceMemoryError, EngineError
@@ -257,6 +258,7 @@ def _kernels(libraries: Libraries) -> None:
 
 def _cuda(attributes: Mapping[str, set[str]] | None) -> None:
     """CUDA sources, emulated: centers whole and part by part, rows likewise, and sums that they cannot give."""
+    lloyd_kernel.source.cache_clear()
     device = GpuDevice(emulated_libraries(attributes))
     rows = np.random.default_rng(1).integers(-9, 9, (200, 3)).astype(np.float32)
     for centers in (rows[:4], device.asarray(rows[:4]), np.repeat(rows, 40, axis=0)):
@@ -274,6 +276,19 @@ def _cuda(attributes: Mapping[str, set[str]] | None) -> None:
     broken = patch.object(LloydKernels, "run", Mock(side_effect=RuntimeError))
     with broken:
         GpuDevice(emulated_libraries(attributes)).nearest(device.asarray(rows), rows[:4])
+    _trees(attributes, np.ascontiguousarray(rows.T))
+
+
+def _trees(attributes: Mapping[str, set[str]] | None, columns: Any) -> None:
+    """Spanning trees by the kernel, by one that does not run or is wrong, and where memory ends."""
+    cores, wrong = columns[0] * 0, (np.zeros((0, 2), np.int64), np.zeros(0))
+    few = patch.multiple(spanning, LEAST_POINTS=20, THREADS=64, _COMPARED_POINTS=40)
+    spanning.source.cache_clear()
+    with few:
+        GpuDevice(emulated_libraries(attributes)).prim(columns, cores)
+        for run in (Mock(side_effect=RuntimeError), Mock(return_value=wrong), Mock(side_effect=MemoryError)):
+            with patch.object(SpanningTrees, "run", run):
+                GpuDevice(emulated_libraries(attributes)).prim(columns, cores)
 
 
 def _out_of_memory(run: Callable[..., Any]) -> Callable[..., Any]:

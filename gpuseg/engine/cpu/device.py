@@ -18,6 +18,7 @@ from gpuseg.engine.cpu.hashing import hash_ids, order_by_bucket
 from gpuseg.engine.cpu.lloyd import lloyd_pass, nearest_centers
 from gpuseg.engine.cpu.memory import free_bytes
 from gpuseg.engine.cpu.reading import read_chunks
+from gpuseg.engine.cpu.spanning import prim
 from gpuseg.engine.expression import Expression
 from gpuseg.engine.matrix import matrix_rows
 from gpuseg.engine.program import PLACE_FILE, PLACE_ROW, Batch, LloydPass, MatrixPlan, ReadPlan
@@ -117,6 +118,10 @@ class CpuDevice:
     def nearest(self, rows: Any, centers: Any) -> npt.NDArray[np.int32]:
         """Index of the nearest center of each row, the lower of equals; rows and centers as in `assign_accumulate`."""
         return nearest_centers(rows, centers)
+
+    def prim(self, columns: Any, cores: Any) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.float64]]:
+        """Minimum spanning tree of mutual reachability distances; see `gpuseg.engine.base.Device`."""
+        return prim(columns, cores)
 
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""

@@ -30,6 +30,7 @@ from gpuseg.engine.gpu.matrix import matrix_on_device
 from gpuseg.engine.gpu.memory import fitting, free_bytes, halving, peak_bytes, set_up
 from gpuseg.engine.gpu.reading import Column, chunks_by_arrow, chunks_by_cudf, moved
 from gpuseg.engine.gpu.solver import solve_on_device
+from gpuseg.engine.gpu.spanning import SpanningTrees
 from gpuseg.engine.program import Batch, LloydPass, MatrixPlan, ReadPlan
 from gpuseg.engine.solver import Problem, Solved
 from gpuseg.vocabulary import KINDS
@@ -65,7 +66,7 @@ class GpuDevice:
         self._libraries, self._memory = libraries, workers_memory or memory
         self._host = CpuDevice()
         self._turn = RLock()
-        self._lloyd = Lloyd(libraries)
+        self._lloyd, self._trees = Lloyd(libraries), SpanningTrees(libraries)
         if memory is not None:
             set_up(libraries, memory)
 
@@ -243,6 +244,12 @@ class GpuDevice:
         with self._turn:
             return self._lloyd.nearest(rows, centers)
 
+    def prim(self, columns: Any, cores: Any) -> Any:
+        """Minimum spanning tree of mutual reachability distances; see `gpuseg.engine.base.Device`."""
+        with self._turn:
+            found = self._trees.prim(columns, cores)
+        return self._host.prim(columns, cores) if found is None else found
+
     def estimator(self, name: str, **parameters: Any) -> Any:
         """Construct a named estimator from the capability table."""
         row = capability(name, self.name)
@@ -257,13 +264,7 @@ class GpuDevice:
         return found(**library_parameters(row, parameters, what=f"{name} on {self.name}"))
 
     def solve(self, problem: Problem) -> Solved:
-        """K-means of cuML over all rows at once.
-
-        Raises
-        ------
-        DeviceMemoryError
-            If they do not fit.
-        """
+        """K-means of cuML over all rows at once; errors as of `asarray`."""
         with self._turn:
             return solve_on_device(self._libraries, self, problem)
 
