@@ -55,7 +55,7 @@ def ours(world: World, d: int, k: int) -> Fit:
 
 def coarse(world: World, d: int, k: int) -> Fit:
     """By gpuseg's kernels over rows rounded to bfloat16; the centers are judged by the rows themselves."""
-    rows = coarse_rows(world.cupy, world.rows(d))
+    rows = coarse_rows(world.cupy, world.rows(d), np.float32(0))
 
     def fit(n: int) -> tuple[Any, int]:
         centers = world.start(d, k)
@@ -152,7 +152,7 @@ def single_pass(world: World, d: int, k: int) -> dict[str, Any]:
 
 def coarse_pass(world: World, d: int, k: int) -> dict[str, Any]:
     """The same over rows rounded to bfloat16, which lie on the device beforehand; bytes as of float32 rows."""
-    rows, start = coarse_rows(world.cupy, world.rows(d)), world.start(d, k)
+    rows, start = coarse_rows(world.cupy, world.rows(d), np.float32(0)), world.start(d, k)
     return world.timed(lambda: one_pass(world, rows, start)) | {"bytes": world.sizes.rows * d * 4}
 
 

@@ -14,14 +14,17 @@ from gpuseg.clustering.choose import CHOICE_ROWS, choose_cut, choose_segments, n
 from gpuseg.clustering.hierarchy import Hierarchy, fit_hierarchy, n_points_of
 from gpuseg.clustering.kmeans import AUTO_STARTS, SEEDING_ROWS, Fit, best_of, lloyd
 from gpuseg.clustering.micro import MICRO_ROWS
+from gpuseg.clustering.parameters import MOST_IN_FLOAT32
 from gpuseg.clustering.passes import Labels, assign, labels_for
 from gpuseg.clustering.row_blocks import row_blocks, variance_of
 from gpuseg.clustering.seeding import seed_centers
 from gpuseg.engine import Engine
+from gpuseg.engine.matrix import GRID
 from gpuseg.errors import ClusteringError, ConfigError
 
 AUTO_MIN_SHARE = 0.01
 _AUTO_RANGE = (2, 12)
+_LEAST_COARSE = 2.0**-40
 
 
 def hierarchy_of(given: Any, rows: npt.NDArray[Any], engine: Engine) -> tuple[Hierarchy, Labels, int]:
@@ -89,14 +92,29 @@ def _iterated(
     given: Any, blocks: Sequence[Any], start: npt.NDArray[Any], labels: Labels, options: dict[str, Any]
 ) -> Fit:
     """K-means from one start, which coarse rows improve first where that is asked for."""
-    if given.early_passes == "exact":
-        return lloyd(blocks, start, labels=labels, **options)
-    coarse = [options["device"].coarse(block) for block in blocks]
-    first = lloyd(coarse, start.astype(np.float32), **options)
-    del coarse
-    left = options | {"max_iter": max(given.max_iter - first.n_iter, 1)}
-    fit = lloyd(blocks, first.centers.astype(start.dtype), labels=labels, **left)
-    return replace(fit, n_iter=first.n_iter + fit.n_iter)
+    n_first = 0
+    if given.early_passes == "coarse" and given.max_iter > 1:
+        # On the grid of a run's matrix, so that rows stay there.
+        shift = (np.rint(start.mean(axis=0, dtype=np.float64) * GRID) / GRID).astype(start.dtype)
+        gaps = start - shift
+        if _LEAST_COARSE < np.abs(gaps).max() < MOST_IN_FLOAT32:
+            first = _led(blocks, shift, gaps.astype(np.float32), options | {"max_iter": given.max_iter - 1})
+            if first is not None:
+                start, n_first = first.centers.astype(start.dtype) + shift, first.n_iter
+    fit = lloyd(blocks, start, labels=labels, **options | {"max_iter": given.max_iter - n_first})
+    return replace(fit, n_iter=n_first + fit.n_iter)
+
+
+def _led(
+    blocks: Sequence[Any], shift: npt.NDArray[Any], start: npt.NDArray[np.float32], options: dict[str, Any]
+) -> Fit | None:
+    """K-means of coarse rows from a start, both less a point; None where numbers are too large for float32."""
+    device = options["device"]
+    coarse = [device.coarse(block, shift) for block in blocks]
+    for block in coarse:
+        if not np.isfinite(device.assign_accumulate(block, start).inertia):
+            return None
+    return lloyd(coarse, start, **options)
 
 
 def _counts(given: Any, rows: npt.NDArray[Any], sample: npt.NDArray[Any]) -> list[int]:

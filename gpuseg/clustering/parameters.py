@@ -62,7 +62,7 @@ def check_parameters(given: Any) -> None:
         if value != "auto" and not (_whole(value) and int(value) >= least):
             raise ConfigError(f"{name}={value!r} must be 'auto' or a whole number of at least {least}")
     for name, words in _WORDS.items():
-        if getattr(given, name) not in words:
+        if not isinstance(getattr(given, name), str) or getattr(given, name) not in words:
             raise ConfigError(f"{name}={getattr(given, name)!r} must be {' or '.join(map(repr, words))}")
     if given.n_segments != "auto" and not (_whole(given.n_segments) and int(given.n_segments) >= 1):
         raise ConfigError(f"n_segments={given.n_segments!r} must be 'auto' or a whole number of at least 1")

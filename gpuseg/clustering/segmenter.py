@@ -49,7 +49,7 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         Stop once the squared moves of the centers add up to at most this share of the columns' mean variance. With 0,
         exactly `max_iter` updates are made unless the centers stop moving.
     early_passes : {"exact", "coarse"}, default "exact"
-        Whether K-means first iterates on the rows rounded to 8 significant bits (bfloat16), until it would stop, and
+        Whether K-means first iterates on the rows, less the mean of the starting centers, in 8 significant bits, and
         then on the rows themselves. It may then end at other centers, the same on every device. Made for GPUs, where
         such rows take half the memory; a CPU gains nothing. Only from one start: above 32 768 rows, or `n_init` 1.
     micro_clusters : int or "auto", default "auto"

@@ -60,8 +60,8 @@ class Device(Protocol):
     def hold(self, rows: Any) -> Any:
         """C-ordered rows for passes: on the device while it has room, else in host memory, from where they are read."""
 
-    def coarse(self, rows: Any) -> Any:
-        """Held rows rounded to bfloat16, which passes take as well: on a GPU in half the memory."""
+    def coarse(self, rows: Any, shift: Any) -> Any:
+        """Held rows less a point, rounded to bfloat16, which passes take as well: on a GPU in half the memory."""
 
     def to_host(self, array: Any) -> Any:
         """NumPy array of the same values."""

@@ -104,7 +104,8 @@ def test_equal_centers_and_rows_half_way(kind, request):
 @pytest.mark.parametrize(("n", "d", "k"), [(700, 3, 8), (600, 8, 64), (900, 17, 5), (1_000, 32, 70), (120, 128, 40)])
 def test_coarse_rows(kernels, n, d, k):
     rows, centers = draw(n, d, k)
-    coarse, rounded = coarse_rows(kernels.cupy, kernels.cupy.asarray(rows)), rounded_rows(rows)
+    coarse = coarse_rows(kernels.cupy, kernels.cupy.asarray(rows), np.float32(0))
+    rounded = rounded_rows(rows, np.float32(0))
     expected = lloyd_pass(rounded, centers, want_labels=True)
     for wanted in (SUMS, LABELS, SECOND):
         shape, n_groups = kernels.shape_for(coarse, k, wanted)
@@ -121,11 +122,11 @@ def test_coarse_rows(kernels, n, d, k):
 
 def test_coarse_rows_part_by_part(kernels_in_parts):
     rows, centers = draw(300, 16, 300)
-    coarse = coarse_rows(kernels_in_parts.cupy, kernels_in_parts.cupy.asarray(rows))
+    coarse = coarse_rows(kernels_in_parts.cupy, kernels_in_parts.cupy.asarray(rows), np.float32(0))
     shape, n_groups = kernels_in_parts.shape_for(coarse, 300, SECOND)
     assert n_groups
     found = kernels_in_parts.run(coarse, centers, shape, n_groups, SECOND)
-    expected = lloyd_pass(rounded_rows(rows), centers, want_labels=True)
+    expected = lloyd_pass(rounded_rows(rows, np.float32(0)), centers, want_labels=True)
     assert host(kernels_in_parts, found)[0].tolist() == expected.labels.tolist()
     assert found.sums.tolist() == expected.sums.tolist()
 
@@ -133,9 +134,9 @@ def test_coarse_rows_part_by_part(kernels_in_parts):
 def test_coarse_rows_that_integers_cannot_hold_are_done_in_float32(libraries):
     rows, centers = draw(300, 4, 3)
     rows[1, 2], rows[:, 0] = 1_500, on_grid(rows[:, 0] * 1e-3)
-    coarse = coarse_rows(libraries.cupy, libraries.cupy.asarray(rows))
+    coarse = coarse_rows(libraries.cupy, libraries.cupy.asarray(rows), np.float32(0))
     found = Lloyd(libraries).pass_over(coarse, centers, want_labels=True)
-    expected = lloyd_pass(rounded_rows(rows), centers, want_labels=True)
+    expected = lloyd_pass(rounded_rows(rows, np.float32(0)), centers, want_labels=True)
     assert found.sums.tolist() == expected.sums.tolist()
     assert libraries.cupy.asnumpy(found.labels).tolist() == expected.labels.tolist()
     assert Lloyd(libraries).nearest(coarse, centers).tolist() == found.labels.tolist()
@@ -185,6 +186,34 @@ def test_values_of_any_size(kernels, scale):
     assert second.tolist() == expected.second.tolist()
 
 
+def test_ranks_that_overflow_before_distances_do(kernels):
+    one, other = np.zeros((9, 2), np.float32), np.zeros((6, 17), np.float32)
+    one[0, 0], one[2:, 0], one[2:, 1] = 3e19, -1e18 * np.arange(1, 8), 8e18
+    rows = np.zeros((32, 2), np.float32)
+    rows[:, 0] = 1.6e19
+    other[0, [0, 16]], other[1, [0, 16]] = (2e19, 8e18), (-2e19, -8e18)
+    other[2, [0, 16]] = 1.3e19, -2e18
+    other[3], other[4, 1], other[5, 1] = -other[2], 1e18, -1e18
+    wide = np.zeros((32, 17), np.float32)
+    wide[:, [0, 16]] = 2.9e19, -8e18
+    for points, centers in ((rows, one), (wide, other)):
+        expected = lloyd_pass(points, centers, want_labels=True)
+        assert host(kernels, run(kernels, points, centers, LABELS))[0].tolist() == expected.labels.tolist()
+
+
+def test_columns_whose_first_values_are_zero(kernels):
+    rng = np.random.default_rng(7)
+    rows = rng.normal(size=(5_000, 8)).astype(np.float32)
+    sampled = np.arange(1_024) * 5_000 // 1_024
+    rows[:, 2], rows[:, 5] = rows[:, 2] * np.float32(1e-9), rows[:, 5] * np.float32(1e-30)
+    rows[sampled, 2] = rows[sampled, 5] = 0
+    centers = rows[:3].copy()
+    found, expected = run(kernels, rows, centers, SUMS), lloyd_pass(rows, centers, want_labels=False)
+    # The sums cancel, so they are held against the sizes of what is added up.
+    off = np.abs(found.sums - expected.sums).max(axis=0) / np.abs(rows).sum(axis=0, dtype=np.float64)
+    assert off.max() < 2.0**-24
+
+
 def test_columns_of_different_sizes(kernels):
     """Products are ranked by the largest column; the others still decide."""
     rows, centers = draw(500, 8, 30)
@@ -218,11 +247,12 @@ def test_rows_off_the_grid_add_up_alike_in_any_order(kernels):
     assert again.sums.tolist() == found.sums.tolist()
 
 
-@pytest.mark.parametrize("largest", [300, 700, 1_000])
-def test_a_value_far_above_those_looked_at(kernels, largest):
-    """Powers of two come from some rows; where they do not serve all, all are looked at, and the grid is kept."""
+@pytest.mark.parametrize("row", [0, 1])
+@pytest.mark.parametrize("largest", [300, 513, 1_000])
+def test_a_value_far_above_the_others(kernels, largest, row):
+    """Powers of two come from some rows, the first among them; where they do not serve all, all are looked at."""
     rows, centers = draw(2_500, 4, 3)
-    rows[1, 2] = -largest
+    rows[row, 2] = -largest
     expected = lloyd_pass(rows, centers, want_labels=True)
     found = run(kernels, rows, centers, SUMS)
     assert found.sums.tolist() == expected.sums.tolist()
@@ -319,6 +349,14 @@ def test_kernels_that_are_right_are_used_for_all_rows(libraries, monkeypatch, ca
     assert seen == [2_048]
     assert found.sums.tolist() == lloyd_pass(rows, centers, want_labels=False).sums.tolist()
     assert device.nearest(libraries.cupy.asarray(rows), centers).tolist() == found.labels.tolist()
+    assert caplog.records == []
+
+
+def test_sums_that_cancel_are_believed(libraries, caplog):
+    rows = np.random.default_rng(3).normal(size=(1_500, 8))
+    rows = (rows - rows.mean(axis=0)).astype(np.float32)
+    for _ in range(2):
+        Lloyd(libraries).pass_over(libraries.cupy.asarray(rows), np.zeros((1, 8), np.float32), want_labels=False)
     assert caplog.records == []
 
 

@@ -245,10 +245,10 @@ def _kernels(libraries: Libraries) -> None:
             many = np.tile(rows, (400, 1))
             device.assign_accumulate(many, rows[:4], weights=np.ones(len(many)))
             device.nearest(many, rows[:4])
-        device.to_host(device.coarse(device.hold(rows)))
-        device.assign_accumulate(device.coarse(device.hold(rows)), rows[:4])
+        device.to_host(device.coarse(device.hold(rows), rows[0]))
+        device.assign_accumulate(device.coarse(device.hold(rows), rows[0]), rows[:4])
         with patch.object(GpuDevice, "free_bytes", lambda self: 0):
-            device.to_host(device.coarse(device.hold(rows)))
+            device.to_host(device.coarse(device.hold(rows), rows[0]))
     device.hash_ids(np.arange(5), 3)
     device.hash_ids(pa.array([1, 2]), 0)
     device.hash_ids(pa.array(["a"]), 0)
@@ -264,7 +264,7 @@ def _cuda(attributes: Mapping[str, set[str]] | None) -> None:
     for centers in (rows[:4], device.asarray(rows[:4]), np.repeat(rows, 40, axis=0)):
         device.assign_accumulate(device.asarray(rows), centers, want_labels=True)
         device.nearest(device.asarray(rows), centers)
-        device.assign_accumulate(device.coarse(device.asarray(rows)), centers)
+        device.assign_accumulate(device.coarse(device.asarray(rows), rows[0]), centers)
     with patch.object(LloydKernels, "run", _out_of_memory(LloydKernels.run)):
         device.assign_accumulate(device.asarray(rows), rows[:4], want_labels=True)
     # More bits than the integers have; and a value far above those of the rows that are looked at first.

@@ -90,9 +90,9 @@ class CpuDevice:
         """C-ordered NumPy array."""
         return np.ascontiguousarray(rows)
 
-    def coarse(self, rows: Any) -> npt.NDArray[np.float32]:
-        """Rows rounded to bfloat16, in float32."""
-        return rounded_rows(rows)
+    def coarse(self, rows: Any, shift: Any) -> npt.NDArray[np.float32]:
+        """Rows less a point, rounded to bfloat16, in float32."""
+        return rounded_rows(rows, shift)
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """The same array: the CPU's memory is the host's."""

@@ -205,12 +205,12 @@ class GpuDevice:
             return np.ascontiguousarray(rows)
         return self.asarray(rows)
 
-    def coarse(self, rows: Any) -> Any:
-        """Rows rounded to bfloat16: as `CoarseRows` of the device, or in float32 where they are in host memory."""
+    def coarse(self, rows: Any, shift: Any) -> Any:
+        """Rows less a point, rounded to bfloat16: `CoarseRows`, or float32 where they are in host memory."""
         if isinstance(rows, np.ndarray):
-            return rounded_rows(rows)
+            return rounded_rows(rows, shift)
         with fitting(self._libraries, "coarse rows", rows.nbytes // 2):
-            return coarse_rows(self._libraries.cupy, rows)
+            return coarse_rows(self._libraries.cupy, rows, self._libraries.cupy.asarray(shift))
 
     def to_host(self, array: Any) -> npt.NDArray[Any]:
         """NumPy array of the same values."""

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from gpuseg.engine.coarse import CoarseRows
+from gpuseg.engine.coarse import CoarseRows, widened
 from gpuseg.engine.cpu.lloyd import checked_weights
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.lloyd_kernel import Assigned, LloydKernels, Wanted, added
@@ -74,7 +74,7 @@ class Lloyd:
             found = self._by_kernels(rows, centers, Wanted(sums=True, second=want_labels))
             if found is not None:
                 return found
-        return plain_pass(self._libraries, _wide(rows), centers, weights=weights, want_labels=want_labels)
+        return plain_pass(self._libraries, rows, centers, weights=weights, want_labels=want_labels)
 
     def nearest(self, rows: Any, centers: Any) -> Any:
         """Index of the nearest center of each row, int32 array of the device; rows and centers as in `pass_over`."""
@@ -85,7 +85,7 @@ class Lloyd:
         rows = self._on_device(rows)
         found = self._by_kernels(rows, centers, Wanted(labels=True))
         if found is None:
-            found = plain_pass(self._libraries, _wide(rows), centers, want_labels=True)
+            found = plain_pass(self._libraries, rows, centers, want_labels=True)
         return found.labels
 
     def _on_device(self, rows: Any) -> Any:
@@ -124,30 +124,29 @@ class Lloyd:
             mine = self._kernels.run(some, centers, shape, n_groups, wanted)
         except (cupy.cuda.compiler.CompileException, RuntimeError) as error:
             problem = f"do not run here ({type(error).__name__})"
+        except MemoryError:
+            return False
         else:
             if mine is None:
                 return False
-            problem = _difference(mine, plain_pass(self._libraries, _wide(some), centers, want_labels=True), wanted)
+            plain = plain_pass(self._libraries, some, centers, want_labels=True)
+            sizes = cupy.asnumpy(cupy.abs(widened(some)).sum(axis=0, dtype=np.float64))
+            problem = _difference(mine, plain, wanted, sizes)
         if problem:
             _LOG.warning("gpu: the kernels for %d features %s; slower ones are used", shape.n_features, problem)
         self._believed[which] = not problem
         return not problem
 
 
-def _wide(rows: Any) -> Any:
-    return rows.widened() if isinstance(rows, CoarseRows) else rows
-
-
-def _difference(mine: Assigned, plain: Assigned, wanted: Wanted) -> str:
-    """In what two passes differ that should not, or nothing."""
+def _difference(mine: Assigned, plain: Assigned, wanted: Wanted, sizes: Any) -> str:
+    """In what two passes differ that should not, or nothing; `sizes` are those of columns, added up."""
     for name in ("labels", "nearest", "second") if wanted.second else ("labels",) if wanted.labels else ():
         if not bool((getattr(mine, name) == getattr(plain, name)).all()):
             return f"give other {name}"
     if wanted.sums:
         if not np.array_equal(mine.counts, plain.counts):
             return "give other counts"
-        off = np.abs(mine.sums - plain.sums).max(axis=0)
-        if (off > _SUM_TOLERANCE * np.abs(plain.sums).max(axis=0)).any():
+        if (np.abs(mine.sums - plain.sums) > _SUM_TOLERANCE * sizes).any():
             return "give other sums"
     return ""
 
@@ -171,7 +170,7 @@ def _joined(cupy: Any, parts: list[Assigned]) -> Assigned:
 def plain_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = None, want_labels: bool) -> Assigned:
     """One pass in plain CuPy; parameters as of `Lloyd.pass_over`."""
     cupy = libraries.cupy
-    rows = cupy.asarray(rows)
+    rows = rows if isinstance(rows, CoarseRows) else cupy.asarray(rows)
     centers = cupy.asarray(centers, dtype=rows.dtype)
     k, n_features = centers.shape
     own = None if weights is None else cupy.asarray(checked_weights(weights, len(rows)))
@@ -182,7 +181,7 @@ def plain_pass(libraries: Libraries, rows: Any, centers: Any, *, weights: Any = 
 
     def one(low: int, high: int) -> tuple[Any, ...]:
         part = slice(start + low, start + high)
-        return _block(cupy, rows[part], centers, None if own is None else own[part])
+        return _block(cupy, widened(rows[part]), centers, None if own is None else own[part])
 
     for start in range(0, len(rows), BLOCK_ROWS):
         n = min(BLOCK_ROWS, len(rows) - start)

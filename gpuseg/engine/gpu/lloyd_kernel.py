@@ -6,6 +6,7 @@ integers, in any order: for rows on the matrix's grid sums are exact; for others
 2^-28 of about the largest of its column. The sources are in `gpuseg/engine/gpu/cuda/`.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from itertools import pairwise
@@ -15,7 +16,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gpuseg.engine.coarse import CoarseRows
+from gpuseg.engine.coarse import CoarseRows, widened
 from gpuseg.engine.gpu.libraries import Libraries
 from gpuseg.engine.gpu.prepared import Centers, prepared
 from gpuseg.engine.gpu.shapes import GROUP, MOST_FEATURES, TILE, Shape, in_parts, whole
@@ -35,7 +36,7 @@ _KEPT_BYTES = 1_024
 
 _ROUNDED, _OVERFLOWED = 1, 2
 _GRID_EXPONENT = int(np.log2(GRID))
-_MOST_BITS, _MOST_EXPONENT = 29, 100
+_MOST_BITS, _MOST_EXPONENT = 29, 126
 _CHECKED_ROWS = 2**20
 _NOTHING = np.uint64(0)
 
@@ -123,7 +124,7 @@ class LloydKernels:
         -------
         Assigned
             Sums, counts and inertia zero where they are not wanted. None where sums would not be exact though the rows
-            are on the matrix's grid, or where a value is too large, and for coarse rows where they would not be exact.
+            are on the matrix's grid, or where a value is not finite.
         """
         one = _Pass(self, rows, prepared(centers, shape), len(centers), shape, n_groups)
         outputs = one.outputs(wanted)
@@ -131,15 +132,15 @@ class LloydKernels:
             one.launch(outputs, None)
             return Assigned(np.zeros(centers.shape), np.zeros(len(centers), np.int64), 0.0, *outputs)
         sums = one.added_up(outputs, None)
-        if shape.coarse and sums.flags:
-            return None
         if sums.flags & _OVERFLOWED:
-            largest = self.cupy.asnumpy(self.cupy.maximum(rows.max(axis=0), -rows.min(axis=0)))
+            largest = np.max(
+                [self.cupy.asnumpy(self.cupy.abs(some).max(axis=0)) for some in _wide_blocks(rows)], axis=0
+            )
             if not np.isfinite(largest).all():
                 return None
             sums = one.added_up(outputs, _exponents(largest))
-        coarse = sums.flags & _ROUNDED and sums.exponents.min() < _GRID_EXPONENT
-        if sums.flags & _OVERFLOWED or (coarse and _on_grid(self.cupy, rows)):
+        beside = sums.flags & _ROUNDED and sums.exponents.min() < _GRID_EXPONENT
+        if sums.flags & _OVERFLOWED or (beside and _on_grid(self.cupy, rows)):
             return None
         return Assigned(sums.sums, sums.counts, added(sums.inertias), *outputs, sums.inertias)
 
@@ -272,10 +273,16 @@ def _exponents(largest: npt.NDArray[np.float32]) -> npt.NDArray[np.int32]:
     return np.asarray(np.clip(found, -_MOST_EXPONENT, _MOST_EXPONENT), np.int32)
 
 
+def _wide_blocks(rows: Any) -> Iterator[Any]:
+    """Rows as float32 arrays of the device, some at a time."""
+    for low in range(0, len(rows), _CHECKED_ROWS):
+        yield widened(rows[low : low + _CHECKED_ROWS])
+
+
 def _on_grid(cupy: Any, rows: Any) -> bool:
     """Whether every value is a multiple of the matrix's smallest step."""
-    for low in range(0, len(rows), _CHECKED_ROWS):
-        steps = rows[low : low + _CHECKED_ROWS] * np.float32(GRID)
+    for some in _wide_blocks(rows):
+        steps = some * np.float32(GRID)
         if not bool((cupy.rint(steps) == steps).all()):
             return False
     return True

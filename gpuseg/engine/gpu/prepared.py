@@ -14,14 +14,17 @@ _UNIT, _LEAST = 2.0**-24, np.float32(1e-34)
 class Bounds:
     """By how much ranks by products may be off.
 
-    With m the shift, R at least the length of x - m, E the largest length of c - m and d features: products of numbers
-    that are sums of two bfloat16 ones are off by at most 3.1 2^-18 of both lengths, and each of 3 d / 16 products of a
-    tensor core by at most 17 units of 2^-23 of the largest addend (Fasi, Higham, Mikaitis and Pranesh, Numerical
-    Behavior of NVIDIA Tensor Cores, PeerJ Computer Science 2021: products are exact, addends are cut to the largest
-    one's exponent). So (x - m)(c - m) - (c - m)^2 / 2 is off by at most (2^-16 + d 2^-21) (R E + E^2 / 2), and a
-    difference of two by twice that, which is at most `products` (R + E)^2. Distances themselves are rounded d + 2 times
-    (Higham, Accuracy and Stability of Numerical Algorithms, 3.1), for which ranks must differ by another `distances`
-    times the nearest one. What underflows is less than `least`.
+    With m the shift, R at least the length of x - m, E the largest length of c - m and d features, a multiple of 16: a
+    bfloat16 number is off by at most 2^-8 of what it stands for, its lower half by 2^-16. Three products of such pairs
+    leave out the fourth, 2^-16 of both lengths, and what the halves are off by, twice as much: 3.1 2^-16 R E together
+    with the roundings of x - m and c - m. Each of 3 d / 16 products of a tensor core is off by up to 17 times 2^-23 of
+    the largest addend (Fasi, Higham, Mikaitis and Pranesh, Numerical Behavior of NVIDIA Tensor Cores, PeerJ Computer
+    Science 2021: products are exact, addends are cut to the exponent of the largest), together d 2^-21 (R E + E^2 / 2).
+    A difference of two ranks is off by twice that. As R E is at most (R + E)^2 / 4, and R E + E^2 / 2 at most half of
+    it, that is at most (3.1 2^-17 + d 2^-21) (R + E)^2: `products` is the first factor.
+
+    Distances themselves are rounded d + 2 times (Higham, Accuracy and Stability of Numerical Algorithms, 3.1), so that
+    ranks must differ by another `distances` times the nearest one. What underflows is less than `least`.
 
     Parameters
     ----------
@@ -65,15 +68,16 @@ def prepared(centers: npt.NDArray[np.float32], shape: Shape) -> Centers:
     """Pad centers, and tell how well products can rank them."""
     k, d = centers.shape
     shift = np.zeros(d, np.float32) if shape.coarse else centers.mean(axis=0, dtype=np.float64).astype(np.float32)
-    gaps = (centers - shift).astype(np.float64)
+    with np.errstate(over="ignore"):
+        gaps = (centers - shift).astype(np.float64)
     halves = np.full(-(-k // GROUP) * GROUP, -np.inf, np.float32)
     squares = np.einsum("ij,ij->i", gaps, gaps)
-    off = 2.0**-16 + shape.padded_features * 2.0**-21
+    products = 3.1 * 2.0**-17 + shape.padded_features * 2.0**-21
     with np.errstate(over="ignore"):
-        # Centers too far apart for products: every rank is -inf then, and rows are compared with all centers.
+        # Of centers too far apart for products: (R + E)^2 is inf then, and rows are compared with all of them.
         halves[:k] = -squares / 2
         reach = np.float32(2.001 * np.sqrt(squares.max()))
-    bounds = Bounds(reach, np.float32(1.01 * off), np.float32(2 * (d + 2) * _UNIT), _LEAST)
+    bounds = Bounds(reach, np.float32(1.01 * products), np.float32(2 * (d + 2) * _UNIT), _LEAST)
     padded = np.zeros((k, shape.pitch), np.float32)
     padded[:, :d] = centers
     mean = np.zeros(shape.padded_features, np.float32)

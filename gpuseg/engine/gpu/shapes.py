@@ -18,6 +18,7 @@ _SIZES = ((16, 3), (16, 2), (8, 3), (8, 2), (4, 3), (4, 2))
 """Warps of a block and tiles that each holds, the best first."""
 
 _SIZES_IN_PARTS = ((16, 2), (8, 2), (4, 2))
+_MANY_GROUPS = 32
 
 
 @dataclass(frozen=True)
@@ -131,10 +132,11 @@ def in_parts(
     n_features: int, *, aligned: bool, with_second: bool, most_bytes: int, coarse: bool = False
 ) -> tuple[Shape, int] | None:
     """The form for centers part by part, and how many groups of `GROUP` a part has; None where not even few fit."""
+    forms = []
     for warps, stages in _SIZES_IN_PARTS:
         found = Shape(n_features, warps, stages, aligned, with_second, coarse)
         n_groups = (most_bytes - found.rank_bytes(0)) // (found.rank_bytes(1) - found.rank_bytes(0))
-        # Each part reads all rows again.
         if n_groups >= GROUP:
-            return found, n_groups
-    return None
+            forms.append((found, n_groups))
+    # Each part reads all rows again, so a part has many groups before a block has many warps.
+    return max(forms, key=lambda form: min(form[1], _MANY_GROUPS), default=None)

@@ -12,7 +12,7 @@ constexpr int FLUSH_ROWS = 65536;
 constexpr int ABREAST = FEATURES > 16 ? 32 : FEATURES > 8 ? 16 : FEATURES > 4 ? 8 : FEATURES > 2 ? 4 : FEATURES;
 constexpr int AT_A_TIME = LANES / ABREAST;
 constexpr unsigned ROUNDED = 1, OVERFLOWED = 2;
-constexpr int SUMMED_TILES = 2048;
+constexpr int SUMMED_TILES = 2048, MOST_EXPONENT = 126;
 
 // What a pass writes; null where it is not wanted.
 struct Wanted {
@@ -265,12 +265,16 @@ extern "C" __global__ void choose_scales(const Value* rows, i64 n, int n_sampled
         if (threadIdx.x < half) largest[threadIdx.x] = fmaxf(largest[threadIdx.x], largest[threadIdx.x + half]);
     }
     if (threadIdx.x) return;
-    int above = 0;
-    if (largest[0] > 0.0f) frexpf(fminf(largest[0], 1e30f), &above);
-    int exponent = 28 - above;
-    // On the matrix's grid of 2^-20 while twice the largest still fits.
-    if (above <= 9) exponent = max(exponent, 20);
-    exponent = max(-100, min(100, exponent));
+    // Where all are zero, any other value is too large, so that all rows are looked at.
+    int exponent = MOST_EXPONENT;
+    if (largest[0] > 0.0f) {
+        int above;
+        frexpf(fminf(largest[0], 1e30f), &above);
+        exponent = 28 - above;
+        // On the matrix's grid of 2^-20 while the largest fits.
+        if (above <= 10) exponent = max(exponent, 20);
+        exponent = max(-MOST_EXPONENT, min(MOST_EXPONENT, exponent));
+    }
     exponents[blockIdx.x] = exponent;
     scales[blockIdx.x] = ldexpf(1.0f, exponent);
 }

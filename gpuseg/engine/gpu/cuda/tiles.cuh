@@ -51,7 +51,7 @@ struct Handover {
 #endif
 };
 
-// Coordinates less a fixed point, as sums of two bfloat16 numbers, off by at most 2^-18 of themselves.
+// Coordinates less a fixed point, as sums of two bfloat16 numbers, off by at most 2^-16 of themselves.
 struct Split {
     unsigned high, low;
 };
@@ -309,7 +309,8 @@ __device__ Nearest settled(const Chunk* tile, const Ranks& ranks, const float4* 
     const Chunk* row = tile + lane * PITCH;
     Nearest found = {distance(row, centers + i64(ranks.label) * PITCH), -NEVER, ranks.label};
     float far = sqrtf(found.first) * 1.0001f + bounds.reach;
-    float off = bounds.products * far * far + bounds.least;
+    // The square first: it is inf before any rank can be.
+    float off = far * far * bounds.products + bounds.least;
     bool sure = ranks.best - ranks.second > off + bounds.distances * found.first;
 #if WITH_SECOND
     if (k > 1) {
