@@ -21,6 +21,8 @@ from typing import IO, Any
 
 import script
 
+from gpuseg.engine.hardware import find_gpus
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent
 TEST_WORKERS = 4
@@ -58,6 +60,8 @@ def steps(out: Path, *, rehearse: bool) -> list[Step]:
     if find_spec("xdist") is not None:
         pytest += ["-n", str(TEST_WORKERS)]
     bench = [python, str(HERE / "cpu_vs_gpu.py"), "--out", str(out / "cpu_vs_gpu.json")]
+    if not rehearse:
+        bench += ["--devices", "cpu,gpu"]
     kernels = [python, str(HERE / "gpu_kernels.py"), "--out", str(out / "gpu_kernels.json")]
     group_by = [python, str(HERE / "gpu_group_by.py"), "--out", str(out / "gpu_group_by.json")]
     if rehearse:
@@ -131,6 +135,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--minutes", type=script.positive, default=20.0, help="most minutes for all steps together")
     parser.add_argument("--rehearse", action="store_true", help="the same steps on the CPU, small")
     options = parser.parse_args(arguments)
+    found = find_gpus()
+    if not options.rehearse and not found.usable:
+        print(f"gpu_session: error: {found.problem}", file=sys.stderr)
+        return 1
     out = options.out.resolve()
     out.mkdir(parents=True, exist_ok=True)
     end = time.perf_counter() + options.minutes * 60

@@ -6,13 +6,14 @@ Every check says ok or how it failed, and the rest go on; exit 1 if any failed.
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
+import script
 
 from gpuseg.clustering.nearest import NearestRows
 from gpuseg.engine import open_engine
@@ -178,7 +179,8 @@ CHECKS: tuple[Callable[[], str], ...] = (
 )
 
 
-def main(checks: tuple[Callable[[], str], ...] = CHECKS) -> int:
+def main(checks: tuple[Callable[[], str], ...] = CHECKS, arguments: Sequence[str] = ()) -> int:
+    script.Parser("gpu_smoke", "Check the least that gpuseg asks of RAPIDS, on a GPU.").parse_args(arguments)
     failed = 0
     for check in checks:
         begun = time.perf_counter()
@@ -194,4 +196,4 @@ def main(checks: tuple[Callable[[], str], ...] = CHECKS) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(arguments=sys.argv[1:]))

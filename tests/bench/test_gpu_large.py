@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from gpuseg.engine.hardware import Hardware
 from gpuseg.errors import ConfigError
 
 SIZES = ["--profiles", "400", "--events", "4000"]
@@ -63,3 +64,17 @@ def test_sizes_that_cannot_be(large, tmp_path, capsys, words, line):
         large.main(["--data", str(tmp_path), *words])
     assert ended.value.code == 2
     assert line in capsys.readouterr().err
+
+
+def test_what_cannot_be_done_is_said_first(large, tmp_path, capsys, monkeypatch):
+    with pytest.raises(SystemExit):
+        large.main(["--data", str(tmp_path), "--engine", "cpu"])
+    assert "gpu_large.json in results is for a billion events on a GPU; name another --out" in capsys.readouterr().err
+    data = ["--data", str(tmp_path / "data"), "--scratch", str(tmp_path), "--out", str(tmp_path / "out.json")]
+    assert large.main([*SIZES, *data, "--make"]) == 0
+    monkeypatch.setattr(large, "find_gpus", lambda: Hardware(problem="no NVIDIA driver on this machine"))
+    assert large.main([*SIZES, *data]) == 1
+    assert capsys.readouterr().err == "gpu_large: error: no NVIDIA driver on this machine\n"
+    monkeypatch.setattr(large, "_SCRATCH_BYTES", 10**15)
+    assert large.main([*SIZES, *data, "--engine", "cpu"]) == 1
+    assert "GB free; see --data and --scratch" in capsys.readouterr().err

@@ -3,12 +3,23 @@ import sys
 
 import pytest
 
+from gpuseg.engine.hardware import Hardware
+
 FOREVER = (sys.executable, "-c", "import threading; threading.Event().wait()")
 
 
 @pytest.fixture
-def session(load):
-    return load("gpu_session")
+def session(load, played_gpu, monkeypatch):
+    found = load("gpu_session")
+    monkeypatch.setattr(found, "find_gpus", lambda: played_gpu)
+    return found
+
+
+def test_without_a_gpu_nothing_begins(session, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(session, "find_gpus", lambda: Hardware(problem="no NVIDIA driver on this machine"))
+    assert session.main([str(tmp_path / "out")]) == 1
+    assert capsys.readouterr().err == "gpu_session: error: no NVIDIA driver on this machine\n"
+    assert not (tmp_path / "out").exists()
 
 
 def steps_of(session, *commands):
