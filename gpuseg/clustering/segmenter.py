@@ -49,11 +49,9 @@ class Segmenter(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClusterMixin,
         Stop once the squared moves of the centers add up to at most this share of the columns' mean variance. With 0,
         exactly `max_iter` updates are made unless the centers stop moving.
     early_passes : {"exact", "coarse"}, default "exact"
-        Whether K-means first iterates on a copy of the rows in 8 significant bits (less the mean of the starting
-        centers) and then, with what is left of `max_iter`, on the rows themselves. It may end at other centers, of
-        about the same inertia. Meant to be faster on a GPU, which was never measured; the copy takes half of what
-        float32 rows take there, and as much as they do in host memory. Without effect where several starts are tried
-        on all rows (up to 32 768 rows with `n_init` above 1), with `max_iter` 1, and beyond float32.
+        Whether K-means first iterates on a copy of the rows in 8 significant bits, and then, with what is left of
+        `max_iter`, on the rows themselves: to be faster on a GPU, which was never measured. It may end elsewhere. No
+        effect where several starts are tried on all rows (to 32 768 of them), with `max_iter` 1, or beyond float32.
     micro_clusters : int or "auto", default "auto"
         Most micro-clusters of the hierarchy, found by K-means on at most 131 072 sampled rows; `auto` is twice the root
         of the rows, from 4 096 to 20 000. Rows are exact where there are no more distinct ones than this.
